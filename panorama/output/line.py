@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A line: what a machine says was done, before any format made text of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..event import Address, Event, File, Process
+
+__all__ = ["SEVERITIES", "Line", "Part"]
+
+# syslog's names (RFC 5424, table 2), most severe first; the index is the numeric severity
+SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A field's value inside an object: `field` is its name in the behavior language."""
+
+    field: str
+    value: File | Address | str | int | bool | None
+
+
+@dataclass(slots=True)
+class Line:
+    """One line, structured: who (`process`) did what (`verb`) to what (`object`), and why we say so.
+
+    `object` is the emit template filled in: literal text as str, fields as Part, in order. `events` are the events
+    the machine took since it was last in its initial state, the completing one last.
+    """
+
+    time: int  # ns since 1970-01-01 UTC: when it was complete
+    process: Process
+    verb: str
+    object: tuple[str | Part, ...]
+    behavior: str
+    layer: str = "operation"
+    severity: str = "info"
+    attack: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()  # the states the machine went through, the first one initial
+    events: list[Event] = field(default_factory=list)
+    certainty: str = "certain"  # partial: records were lost while the machine ran
+    sequence: int = 0  # counts Panorama's lines of this run from 1
