@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * Absolute paths, from the kernel's own directory entries: what d_path (fs/d_path.c) does, the leaf first. Up through
+ * d_parent, and at the root of a mounted file system over to the directory it is mounted on, until the root of the
+ * mount namespace. So `..`, symbolic links, chroots and relative descriptors are already resolved.
+ */
+#define PATH_DEPTH 64	/* names; a deeper path is marked as cut */
+#define PATH_MOUNTS 5	/* file systems mounted in one another, likewise */
+
+INLINE void path_of_struct(struct path_walk *w, void *path)
+{
+	void *mnt = 0;
+	GET(w->dentry, path, path, dentry);
+	GET(mnt, path, path, mnt);
+	w->mount = mnt - OFF(mount, mnt);
+}
+
+/* Appends one name; false if there is none above it in this file system. */
+INLINE bool path_name(struct record *r, struct path_walk *w)
+{
+	void *dentry = w->dentry, *parent = 0, *name = 0;
+	GET(parent, dentry, dentry, d_parent);
+	bpf_probe_read_kernel(&name, sizeof(name), AT(dentry, dentry, d_name) + OFF(qstr, name));
+	u32 at = w->used & TAIL_MASK;
+	OPAQUE(at);
+	at &= TAIL_MASK;
+	u32 n = bpf_probe_read_kernel_str(&r->tail[at], NAME_ROOM, name);
+	w->top[0] = w->top[1];
+	w->top[1] = w->top[2];
+	w->top[2] = w->top[3];
+	w->top[3] = at;
+	w->used = (at + (n & (NAME_ROOM * 2 - 1))) & TAIL_MASK;
+	w->dentry = parent;
+	w->left--;
+	return dentry != parent && parent != w->root && w->left;
+}
+
+/*
+ * Appends the names to r->tail from w->used on. 64 names of 255 bytes are just what it holds. What changes from name
+ * to name is kept in the map, not in registers: the verifier then sees the same state in every round of the loop and
+ * checks it once a round, not once for every way it may have come there. Both loops have one block and close by a
+ * jump back, because until 6.x the verifier refuses a loop that closes by falling through to its head.
+ */
+INLINE void path_walk(struct record *r)
+{
+	struct path_walk *w = &r->walk;
+	void *above = 0, *root = 0;
+	u32 mounts = PATH_MOUNTS;
+	w->start = w->used;
+	w->flags = FLAG_FILE_CUT;
+	w->left = PATH_DEPTH;
+	w->top[0] = w->top[1] = w->top[2] = w->top[3] = NO_NAME;
+#pragma nounroll
+	do {
+		GET(root, w->mount + OFF(mount, mnt), vfsmount, mnt_root);
+		w->root = root;
+		if (w->dentry != root) {
+			u32 left = PATH_DEPTH;
+#pragma nounroll
+			while (path_name(r, w) && --left)
+				;
+		}
+		if (w->dentry != root) { /* memfd, pipes, a tree cut off */
+			w->flags = w->left ? FLAG_FILE_DETACHED : FLAG_FILE_CUT;
+			return;
+		}
+		GET(above, w->mount, mount, mnt_parent);
+		if (above == w->mount) {
+			w->flags = 0;
+			return;
+		}
+		GET(w->dentry, w->mount, mount, mnt_mountpoint);
+		w->mount = above;
+	} while (--mounts);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* A process's life. These are always attached: user space keeps names, arguments and parents by them. */
+
+#define ARGV_ROOM 4096
+
+SERVES(fork_seen, sched_process_fork)
+int fork_seen(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
+	u32 pid = bpf_get_current_pid_tgid() >> 32, tgid = 0, tid = 0, zero = 0;
+	struct config *c = configuration();
+	GET(tgid, child, task_struct, tgid);
+	GET(tid, child, task_struct, pid);
+	if (!c || tgid != tid || pid == c->self)
+		return 0; /* a thread */
+	if (c->follow) {
+		if (!followed.lookup(&pid))
+			return 0;
+		followed.update(&tgid, &zero);
+	}
+	if (!(c->wanted & (1u << FORK)))
+		return 0;
+	struct record *r = record_new(FORK);
+	if (!r)
+		return 0;
+	count(SEEN, FORK, 1);
+	record_process(&r->event, parent);
+	r->event.value = tgid;
+	record_send(r, 0);
+	return 0;
+}
+
+SERVES(exec_seen, sched:sched_process_exec)
+int exec_seen(struct enter *ctx)
+{
+	void *task = current_task(), *mm = 0, *exe = 0;
+	u64 from = 0, to = 0;
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct config *c = configuration();
+	struct record *r;
+	if (!c || pid == c->self || (c->follow && !followed.lookup(&pid)) || !(r = record_new(EXEC)))
+		return 0;
+	if (c->wanted & (1u << EXEC))
+		count(SEEN, EXEC, 1);
+	struct event *e = &r->event;
+	record_process(e, task);
+	GET(mm, task, task_struct, mm);
+	GET(exe, mm, mm_struct, exe_file);
+	record_file(r, (u64)exe);
+	GET(from, mm, mm_struct, arg_start);
+	GET(to, mm, mm_struct, arg_end);
+	u32 size = to - from;
+	if (size > ARGV_ROOM - 1)
+		size = ARGV_ROOM - 1;
+	u32 at = r->walk.used & TAIL_MASK;
+	OPAQUE(at);
+	at &= TAIL_MASK;
+	OPAQUE(size);
+	size &= ARGV_ROOM - 1;
+	if (!bpf_probe_read_user(&r->tail[at], size, (void *)from))
+		e->file_text_size = size;
+	else
+		e->flags |= FLAG_TEXT_LOST;
+	record_send(r, r->walk.used + e->file_text_size);
+	return 0;
+}
+
+/* The last thread of a process is ending. Its descriptors are still there: exit_files comes later (kernel/exit.c). */
+SERVES(exit_seen, sched:sched_process_exit)
+int exit_seen(struct enter *ctx)
+{
+	void *task = current_task(), *signal = 0;
+	s32 alive = 0;
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct config *c = configuration();
+	struct releases *list;
+	GET(signal, task, task_struct, signal);
+	GET(alive, signal, signal_struct, live);
+	if (alive || !c || pid == c->self)
+		return 0;
+	if (c->follow) {
+		if (!followed.lookup(&pid))
+			return 0;
+	}
+	if (!(list = releases_begin()))
+		return 0;
+	list->exits = 1;
+	programs.call(ctx, c->wanted & (1u << CLOSE) ? 1 : 0);
+	return 0;
+}

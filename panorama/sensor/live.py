@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor as the rest of Panorama sees it: events and losses, in order, from the running kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+import psutil
+
+from ..event import Event, File, Loss, Process
+from ..tally import added
+from .decode import Decoder, Undecodable, file_kind, steps
+from .kernel import Demand, Kernel, OpenSession
+from .processes import Processes, container_in
+from .resolve import real_directory
+
+__all__ = ["Sensor"]
+
+_SCAN_EVERY = 5 * 10**9  # ns between looks for sessions that have been open for long
+_FORGET_USERS = 60 * 10**9
+_MOST_REPORTED = 65536
+
+_SessionKey = tuple[int, int, int]  # pid, began (ns since boot), inode
+
+
+class Sensor:
+    """Use as a context manager: `start`, then `poll` for what came, `stop` once, which also gives what is still open.
+
+    `ignores` says whether a rule leaves an event out: it decides only whether a session that is still open is worth
+    reporting early. `long_open` is after how many seconds it is. Raises CannotSense.
+    """
+
+    def __init__(
+        self,
+        demand: Demand,
+        ignores: Callable[[Event], bool] = lambda _: False,
+        follow: bool = False,
+        long_open: float = 30.0,
+        ring_pages: int = 4096,
+    ) -> None:
+        self.kernel = Kernel(demand, ring_pages=ring_pages, follow=follow)
+        self.processes = Processes()
+        self.skipped = 0
+        self.lost: dict[str, int] = {}  # what this side lost: sessions whose file could not be named any more
+        self.unexplained: dict[str, int] = {}
+        self.ignored: dict[int, dict[str, int]] = {}
+        self._demand = demand
+        self._ignores = ignores
+        self._follow = follow
+        self._long_open = int(long_open * 1e9)
+        self._expected: dict[int, int] = {}
+        self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
+        self._latest: OrderedDict[int, Process] = OrderedDict()
+        self._offset = _boot_offset()
+        self._scanned = self._users_forgotten = time.monotonic_ns()
+        self._decoder = Decoder(
+            self.kernel.layout,
+            self.processes,
+            lambda: self._offset,
+            os.stat("/proc/self/ns/mnt").st_ino,
+            real_directory,
+            demand.counted,
+        )
+
+    def __enter__(self) -> Sensor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kernel.close()
+
+    def start(self) -> None:
+        """Attaches, then reads the processes there are: what happens in between is known from both."""
+        self.kernel.attach()
+        self.processes.read_running()
+
+    def poll(self, timeout: float) -> list[Event | Loss]:
+        """What has come, after at most `timeout` seconds of waiting."""
+        records = self.kernel.records(timeout)
+        self._keep_time()
+        items = self._decode(records)
+        now = time.monotonic_ns()
+        if now - self._scanned >= _SCAN_EVERY:
+            self._scanned = now
+            items += self._long_sessions()
+        if now - self._users_forgotten >= _FORGET_USERS:
+            self._users_forgotten = now
+            self.processes.forget_users()
+        return items
+
+    def stop(self) -> list[Event | Loss]:
+        """Detaches; returns what was under way and every session that is still open."""
+        self.kernel.stop()
+        items = self._decode(self.kernel.take())
+        for session in self.kernel.open_sessions():
+            items += self._left_open(session)
+        return items
+
+    def _keep_time(self) -> None:
+        offset = _boot_offset()
+        if abs(offset - self._offset) > 1_000_000:  # somebody set the clock; small differences are our own reading
+            self._offset = offset
+
+    def _decode(self, records: list[bytes]) -> list[Event | Loss]:
+        items: list[Event | Loss] = []
+        for record in records:
+            try:
+                event = self._decoder.decode(record)
+            except Undecodable:
+                self.skipped += 1
+                continue
+            expected = self._expected.get(event.cpu, 0)
+            if event.sequence > expected:
+                items.append(Loss(event.time, event.cpu, expected, event.sequence - expected))
+            self._expected[event.cpu] = event.sequence + 1
+            self._latest[event.process.pid] = event.process
+            if "exit" in event.triggers:
+                self._latest.pop(event.process.pid, None)
+            elif len(self._latest) > 65536:
+                self._latest.popitem(last=False)
+            items.append(self._rest(event) if self._reported and event.triggers[-1] == "close" else event)
+        return items
+
+    def _long_sessions(self) -> list[Event | Loss]:
+        """Sessions open for `long_open` and used, once each; what follows comes with their end."""
+        items: list[Event | Loss] = []
+        limit = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._long_open
+        for session in self.kernel.open_sessions():
+            key = (session.pid, session.began, session.inode)
+            if session.began > limit or key in self._reported or session.rule or not self._used(session):
+                continue
+            event = self._open_event(session, final=False)
+            if event and not self._ignores(event):
+                self._reported[key] = session
+                if len(self._reported) > _MOST_REPORTED:
+                    self._reported.popitem(last=False)
+                items.append(event)
+        return items
+
+    def _used(self, session: OpenSession) -> bool:
+        flags = self.kernel.layout.flags
+        made = session.flags & (flags["created"] | flags["truncated"])
+        return bool(session.reads or session.writes or made or self._demand.untouched)
+
+    def _left_open(self, session: OpenSession) -> list[Event]:
+        reported = self._reported.get((session.pid, session.began, session.inode))
+        calls = steps(vars_of(session), _is_socket(session))[1]
+        calls.pop("close")
+        if reported:
+            calls = _less(calls, _counted(reported))
+        if session.rule:
+            rule = (session.rule & 0x7FFFFFFF) - 1
+            self.ignored[rule] = added(self.ignored.get(rule, {}), calls)
+        elif not self._used(session) or (reported and not calls):
+            self.unexplained = added(self.unexplained, calls)
+        elif event := self._open_event(session, final=True):
+            event.calls = calls
+            return [self._without(event, reported) if reported else event]
+        else:
+            self.lost = added(self.lost, calls)
+        return []
+
+    def _open_event(self, session: OpenSession, final: bool) -> Event | None:
+        """An event of a session that the kernel still has; None if its process or file is gone by now."""
+        process = self._process(session.pid)
+        socket = _is_socket(session)
+        path = "" if socket else _path_of(session)
+        if process is None or path is None or socket:
+            return None
+        flags = self.kernel.layout.flags
+        triggers, calls = steps(vars_of(session), socket)
+        calls.pop("close")
+        return Event(
+            triggers=triggers,
+            time=time.time_ns(),
+            process=process,
+            calls=calls,
+            began=session.began + self._offset,
+            fd=session.fd,
+            file=File(path, session.inode, session.device, file_kind(session.mode)),
+            created=bool(session.flags & flags["created"]),
+            truncated=bool(session.flags & flags["truncated"]),
+            inherited=bool(session.flags & flags["inherited"]),
+            bytes_read=session.bytes_read,
+            bytes_written=session.bytes_written,
+            final=final,
+        )
+
+    def _rest(self, event: Event) -> Event:
+        """The end of a session, less what was reported of it before."""
+        inode = event.file.inode if event.file else 0
+        reported = self._reported.pop((event.process.pid, event.began - self._offset, inode), None)
+        return self._without(event, reported) if reported else event
+
+    def _without(self, event: Event, reported: OpenSession) -> Event:
+        calls = _less(event.calls, _counted(reported))
+        moved = [name for name in event.triggers if name in calls and name not in ("open", "close")]
+        return replace(
+            event,
+            triggers=("open", *moved, "close") if moved else ("close",),
+            calls=calls,
+            created=False,
+            truncated=False,
+            inherited=True,
+            bytes_read=event.bytes_read - reported.bytes_read,
+            bytes_written=event.bytes_written - reported.bytes_written,
+        )
+
+    def _process(self, pid: int) -> Process | None:
+        known = self._latest.get(pid)
+        if known:
+            return known
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            with process.oneshot():
+                start = round((process.create_time() - psutil.boot_time()) * 100) * 10**7
+                uids = process.uids()
+                image = self.processes.image((pid, start), (0, 0))
+                return Process(
+                    pid=pid,
+                    start=start,
+                    ppid=process.ppid(),
+                    uid=uids.real,
+                    euid=uids.effective,
+                    user=self.processes.user(uids.real),
+                    command=_text(f"/proc/{pid}/comm").rstrip("\n"),
+                    exe=image.exe,
+                    argv=image.argv,
+                    container=container_in(_text(f"/proc/{pid}/cgroup")),
+                )
+        return None
+
+
+def _boot_offset() -> int:
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def vars_of(session: OpenSession) -> dict[str, int]:
+    """The fields that `steps` asks for."""
+    return {
+        "first_read": session.first_read,
+        "first_write": session.first_write,
+        "opens": session.opens,
+        "reads": session.reads,
+        "writes": session.writes,
+    }
+
+
+def _is_socket(session: OpenSession) -> bool:
+    return file_kind(session.mode) == "socket"
+
+
+def _counted(session: OpenSession) -> dict[str, int]:
+    counted = steps(vars_of(session), _is_socket(session))[1]
+    counted.pop("close")
+    return counted
+
+
+def _less(calls: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {name: rest for name, n in calls.items() if (rest := n - before.get(name, 0)) > 0}
+
+
+def _path_of(session: OpenSession) -> str | None:
+    """The path of an open file, by a descriptor of the process that still is that file; None if there is none."""
+    folder = f"/proc/{session.pid}/fd"
+    with contextlib.suppress(OSError):
+        for name in [str(session.fd), *os.listdir(folder)]:
+            with contextlib.suppress(OSError):
+                found = os.stat(f"{folder}/{name}")
+                if found.st_ino == session.inode and _device(found.st_dev) == session.device:
+                    path = os.readlink(f"{folder}/{name}")
+                    return path.removesuffix(" (deleted)") if found.st_nlink == 0 else path
+    return None
+
+
+def _device(number: int) -> int:
+    """stat(2)'s st_dev the way the kernel keeps it in s_dev."""
+    return os.major(number) << 20 | os.minor(number)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What records do not repeat of a process: its executable, arguments, user name and container.
+
+Kept by (pid, start), filled by exec records, at the start from the processes already running, and otherwise from the
+parent, of which a process without an exec of its own is a copy. Bounded; an entry goes when its process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ..event import ProcessKey
+
+__all__ = ["Image", "Processes", "container_in", "user_name"]
+
+_TICK = 10**9 // os.sysconf("SC_CLK_TCK")
+_CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])|(?<=/lxc/)[^/]+|(?<=/machine-)[^/]+(?=\.scope)")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a process runs since `since` (ns since boot; 0 for a process older than Panorama)."""
+
+    exe: str = ""
+    argv: tuple[str, ...] = ()
+    since: int = 0
+    before: Image | None = None  # what it ran until then: children made before the exec are copies of this
+
+
+def user_name(uid: int) -> str:
+    """The name of a uid, or the number as text: containers and directories have uids without names."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)
+
+
+def container_in(cgroup: str) -> str:
+    """The container id in a cgroup path such as /system.slice/docker-<64 hex digits>.scope, or ""."""
+    match = _CONTAINER.search(cgroup)
+    return match[0] if match else ""
+
+
+class Processes:
+    """The table. `limit` bounds it; what goes first is what was used longest ago."""
+
+    def __init__(self, limit: int = 65536) -> None:
+        self._limit = limit
+        self._images: OrderedDict[ProcessKey, Image] = OrderedDict()
+        self._older: dict[tuple[int, int], Image] = {}  # by pid and start in clock ticks, as /proc has it
+        self._users: dict[int, str] = {}
+        self._containers: dict[int, str] = {}
+
+    def read_running(self) -> int:
+        """Takes in the processes there are; returns how many. Those that vanish meanwhile do not matter."""
+        boot = psutil.boot_time()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                with process.oneshot():
+                    ticks = round((process.create_time() - boot) * 10**9 / _TICK)
+                    self._older[process.pid, ticks] = Image(_exe(process.pid), tuple(process.cmdline()))
+        return len(self._older)
+
+    def started(self, key: ProcessKey, exe: str, argv: tuple[str, ...], time: int) -> None:
+        """An exec at `time` ns since boot."""
+        before = self.image(key, (0, 0))
+        self._images[key] = Image(exe, argv, time, Image(before.exe, before.argv, before.since))
+        self._images.move_to_end(key)
+        if len(self._images) > self._limit:
+            self._images.popitem(last=False)
+
+    def ended(self, key: ProcessKey) -> None:
+        self._images.pop(key, None)
+        self._older.pop((key[0], key[1] // _TICK), None)
+
+    def image(self, key: ProcessKey, parent: ProcessKey) -> Image:
+        """What the process runs, as well as it is known; an empty Image if it is not."""
+        found = self._images.get(key) or self._older.get((key[0], key[1] // _TICK))
+        if found is None:
+            origin = self._images.get(parent) or self._older.get((parent[0], parent[1] // _TICK))
+            if origin is not None and origin.since > key[1]:
+                origin = origin.before  # the parent has become another program since
+            found = origin or _from_proc(key)
+            if found is not None:
+                self._images[key] = found
+        return found or Image()
+
+    def user(self, uid: int) -> str:
+        if uid not in self._users:
+            self._users[uid] = user_name(uid)
+        return self._users[uid]
+
+    def forget_users(self) -> None:
+        """Names are looked up again: accounts come and go."""
+        self._users.clear()
+
+    def container(self, cgroup: int) -> str:
+        """The container of a cgroup id, which is the inode number of the cgroup's folder (cgroup v2)."""
+        if cgroup not in self._containers:
+            self._containers[cgroup] = container_in(_cgroup_path(cgroup))
+            if len(self._containers) > 4096:
+                self._containers.clear()
+        return self._containers.get(cgroup, "")
+
+
+def _exe(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    return ""
+
+
+def _from_proc(key: ProcessKey) -> Image | None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        stat = Path(f"/proc/{key[0]}/stat").read_text(errors="surrogateescape")
+        if int(stat.rpartition(")")[2].split()[19]) == key[1] // _TICK:
+            arguments = os.fsdecode(Path(f"/proc/{key[0]}/cmdline").read_bytes())
+            return Image(_exe(key[0]), tuple(arguments.split("\0")[:-1]))
+    return None
+
+
+def _cgroup_path(number: int) -> str:
+    for root in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
+        if os.path.exists(root + "/cgroup.controllers"):
+            for folder, _, _ in os.walk(root):
+                with contextlib.suppress(OSError):
+                    if os.stat(folder).st_ino == number:
+                        return folder
+            break
+    return ""

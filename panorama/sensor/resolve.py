@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the names the kernel gave to one absolute path.
+
+The sensor sends the directory entries of a starting point, leaf first, and for syscalls that take names also the text
+the program passed. Following symbolic links in that text means looking at the file system a moment later; where that
+cannot be done the path is marked "given".
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable
+
+__all__ = ["from_names", "named", "real_directory"]
+
+
+def from_names(names: bytes) -> str:
+    """`b"passwd\\0etc\\0"` -> "/etc/passwd"."""
+    return "/" + "/".join(reversed(os.fsdecode(names).split("\0")[:-1]))
+
+
+def real_directory(path: str) -> str | None:
+    """`path` with its symbolic links followed, or None where it is not a directory (any more)."""
+    real = os.path.realpath(path)
+    return real if os.path.isdir(real) else None
+
+
+def named(start: str, text: str, real: Callable[[str], str | None] | None) -> tuple[str, str]:
+    """The absolute path of `text` seen from the directory `start`, and its mark.
+
+    The last name is kept as it is: unlink, rename and their kin do not follow it. `real` follows the links of the
+    directory before it; None says that this process's tree is not ours to look at.
+    """
+    if not text:
+        return start, ""
+    joined = posixpath.join(start, text.lstrip("/") if text.startswith("/") else text)
+    directory, _, name = joined.rstrip("/").rpartition("/")
+    if name in (".", ".."):
+        directory, name = joined, ""
+    plain = "/" not in text.strip("/") and text not in (".", "..") and not text.startswith("/")
+    if plain:
+        return joined.rstrip("/"), ""
+    lexical = posixpath.normpath(joined)
+    if lexical.startswith("//"):
+        lexical = lexical[1:]
+    found = real(directory or "/") if real else None
+    if found is None:
+        return lexical, "given"
+    return (posixpath.join(found, name) if name else found), ""
