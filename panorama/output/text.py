@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text format: `time ppid pid user command verb object`, one space between fields.
+
+Behind the object follows ` ?` if records were lost while the machine ran, and with `debug` always these four fields:
+` fd=3 read=4096 written=0 states=new>created>`. Fields that need it are quoted (quoting.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TextIO
+
+from .context import Context, stamp
+from .line import Line
+from .objects import byte_counts, object_text
+from .quoting import MISSING, quote, shorten
+
+__all__ = ["HEADER", "text_line", "wants_colour"]
+
+HEADER = f"{'TIME':26} PPID PID USER COMMAND VERB OBJECT"
+
+# SGR codes (ECMA-48, 8.3.117); info and debug are not painted
+_COLOURS = {"notice": "33", "warning": "31"} | dict.fromkeys(("error", "critical", "alert", "emergency"), "1;31")
+
+
+def text_line(line: Line, context: Context) -> str:
+    """The line as one line of text, without its newline."""
+    process = line.process
+    verb = quote(line.verb)
+    head = (
+        f"{stamp(line.time, context.zone)} {process.ppid} {process.pid} {quote(process.user)} {quote(process.command)}"
+    )
+    tail = " ?" if line.certainty == "partial" else ""
+    if context.debug:
+        tail += _debug(line)
+    what = object_text(line)
+    if context.limit:
+        room = context.limit - len(f"{head} {verb} {tail}".encode())
+        what = shorten(what, room)
+    if context.colour:
+        verb = _painted(verb, line.severity)
+    return f"{head} {verb} {what}{tail}" if what else f"{head} {verb}{tail}"
+
+
+def wants_colour(stream: TextIO, env: Mapping[str, str]) -> bool:
+    """Whether `stream` is a terminal whose user does not mind colours (no-color.org)."""
+    return not env.get("NO_COLOR") and env.get("TERM") != "dumb" and stream.isatty()
+
+
+def _painted(word: str, severity: str) -> str:
+    code = _COLOURS.get(severity)
+    return f"\x1b[{code}m{word}\x1b[0m" if code else word
+
+
+def _debug(line: Line) -> str:
+    read, written = byte_counts(line)
+    fd = next((str(event.fd) for event in reversed(line.events) if event.fd >= 0), MISSING)
+    states = "".join(f"{state}>" for state in line.states)
+    return f" fd={fd} read={read} written={written} states={quote(states)}"

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Traces: what the sensor reported, as JSON lines that replay without a kernel.
+
+    {"panorama-trace": 1, "kernel": ..., "host": ..., "boot_id": ..., "command": [...], "started": ...}
+    {"process": 1, "pid": 4711, "start": 86400123456789, "user": "alice", "command": "cat"}
+    {"event": ["open", "read", "close"], "process": 1, "time": ..., "file": {"path": "/etc/hosts"}, "calls": {...}}
+    {"loss": 3, "cpu": 0, "first": 117, "time": ...}
+    {"end": {"seen": {"open": 1}, "lost": {}}}
+
+A process is written out before its first event; another value of it (after an exec) gets another number. Attributes
+that have their default are left out; names and values are those of event.py, so this module lists none of them. Text
+that came as raw bytes keeps its lone surrogates as \\udcXX, and Python's json gives them back. Nothing here knows where
+events come from or what is made of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any, cast
+
+from .errors import InputError, Problem, SinkError
+from .event import Event, Loss, Process
+from .plain import checked, made, nearest, plain
+from .vocabulary import TRIGGERS
+
+__all__ = ["VERSION", "Trace", "TraceHeader", "TraceWriter", "create_trace", "read_trace"]
+
+VERSION = 1
+
+_MOST_PROCESSES = 65536  # the writer forgets its numbers then, and the reader keeps twice as many
+_LONGEST_LINE = 16 << 20  # bytes; argv may be long, but not endless
+_LAST_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHeader:
+    """Where and with what a trace was recorded; `behaviors` is the digest of the set that was loaded."""
+
+    kernel: str = ""
+    host: str = ""
+    boot_id: str = ""
+    command: tuple[str, ...] = ()
+    panorama: str = ""
+    behaviors: str = ""
+    started: int = 0
+
+
+class TraceWriter:
+    """Writes events as they come; call `end` with the sensor's own counters when it stops."""
+
+    def __init__(self, stream: IO[str], header: TraceHeader) -> None:
+        self._stream = stream
+        self._processes: dict[Process, int] = {}
+        self._next = 1
+        self._line({"panorama-trace": VERSION} | plain(header))
+
+    def write(self, item: Event | Loss) -> None:
+        if isinstance(item, Loss):
+            self._line({"loss": item.count, "cpu": item.cpu, "first": item.first, "time": item.time})
+            return
+        data = plain(item)
+        del data["triggers"]
+        self._line({"event": item.triggers, "process": self._number(item.process)} | data)
+
+    def end(self, counters: dict[str, Any]) -> None:
+        """The last line: what was seen, ignored and lost per kind, so that a replay can print the same sums."""
+        self._line({"end": counters})
+        self._stream.flush()
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _number(self, process: Process) -> int:
+        number = self._processes.get(process)
+        if number is None:
+            if len(self._processes) >= _MOST_PROCESSES:
+                self._processes.clear()
+            number = self._processes[process] = self._next
+            self._next += 1
+            self._line({"process": number} | plain(process))
+        return number
+
+    def _line(self, data: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(data, separators=(",", ":")) + "\n")
+
+
+def create_trace(path: str | Path, header: TraceHeader) -> TraceWriter:
+    """A new trace at `path`, compressed if that ends in .gz; only its owner may read the command lines in it."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        stream = cast(IO[str], (gzip.open if _compressed(path) else open)(path, "wt", encoding="ascii"))
+    except OSError as error:
+        raise SinkError(f"cannot write to {path}: {error.strerror}") from error
+    return TraceWriter(stream, header)
+
+
+class Trace:
+    """An opened trace: iterate over it once for its events and losses, in order.
+
+    A line that does not decode is told to `on_problem`, counted in `problems` and skipped. `end` has the counters of
+    the last line once it was read; it stays None if the recording was cut short.
+    """
+
+    def __init__(self, lines: IO[bytes], name: str, on_problem: Callable[[Problem], None]) -> None:
+        self.problems = 0
+        self.end: dict[str, Any] | None = None
+        self._name = name
+        self._on_problem = on_problem
+        self._lines = _numbered(lines)
+        self._processes: dict[int, Process] = {}
+        self.header = self._header()
+
+    def __iter__(self) -> Iterator[Event | Loss]:
+        while True:
+            number = 0
+            try:
+                number, text = next(self._lines)
+                item = self._decode(text)
+            except StopIteration:
+                return
+            except _Unreadable as error:
+                self._problem(error.line, str(error))
+                return
+            except json.JSONDecodeError as error:
+                self._problem(number, f"not JSON: {error.msg}", error.colno)
+            except RecursionError:
+                self._problem(number, "not JSON that a trace has: nested too deep")
+            except (ValueError, TypeError) as error:
+                self._problem(number, str(error))
+            else:
+                if item is not None:
+                    yield item
+
+    def _header(self) -> TraceHeader:
+        try:
+            _, text = next(self._lines)
+            data = _object(text)
+            version = data.pop("panorama-trace")
+        except _Unreadable as error:
+            raise self._error(str(error)) from error
+        except (StopIteration, ValueError, KeyError, RecursionError):
+            raise self._error("not a panorama trace", "its first line has no panorama-trace version") from None
+        if version != VERSION:
+            hint = "read it with the panorama that wrote it" if isinstance(version, int) else ""
+            raise self._error(f"trace version {version!r}, but this panorama reads version {VERSION}", hint)
+        known = {field.name for field in fields(TraceHeader)}
+        try:
+            header: TraceHeader = made(TraceHeader, {key: value for key, value in data.items() if key in known})
+        except (ValueError, TypeError) as error:
+            raise self._error(str(error)) from error
+        return header
+
+    def _error(self, what: str, hint: str = "") -> InputError:
+        return InputError([Problem(self._name, 1, 1, what, hint)])
+
+    def _problem(self, line: int, what: str, column: int = 1) -> None:
+        self.problems += 1
+        self._on_problem(Problem(self._name, line, column, what))
+
+    def _decode(self, text: bytes) -> Event | Loss | None:
+        data = _object(text)
+        if "event" in data:
+            return self._event(data)
+        if "process" in data:
+            number = data.pop("process")
+            if len(self._processes) >= 2 * _MOST_PROCESSES:
+                del self._processes[next(iter(self._processes))]
+            self._processes[checked(number, int, "process")] = made(Process, data)
+        elif "loss" in data:
+            loss: Loss = made(Loss, {"count": data.pop("loss")} | data)
+            return loss
+        elif "end" in data:
+            self.end = checked(data["end"], dict[str, Any], "end")
+        else:
+            raise ValueError("neither event, process, loss nor end")
+        return None
+
+    def _event(self, data: dict[str, Any]) -> Event:
+        data["triggers"] = data.pop("event")
+        number = checked(data.get("process"), int, "process")
+        if number not in self._processes:
+            raise ValueError(f"no process {number} before this line")
+        data["process"] = self._processes[number]
+        event: Event = made(Event, data)
+        for word in (*event.triggers, *event.calls):
+            if word not in TRIGGERS:
+                raise ValueError(f"unknown trigger {word!r}{nearest(word, TRIGGERS)}")
+        if not event.triggers:
+            raise ValueError("an event without triggers")
+        if not (0 <= event.time <= _LAST_NS and 0 <= event.began <= _LAST_NS):
+            raise ValueError("a time before 1970 or after 2262")
+        return event
+
+
+def read_trace(source: str | Path | IO[bytes], on_problem: Callable[[Problem], None], name: str = "") -> Trace:
+    """Opens the trace at a path (.gz is decompressed) or in a binary stream; InputError if it cannot be read."""
+    if not isinstance(source, str | Path):
+        return Trace(source, name or str(getattr(source, "name", "<stream>")), on_problem)
+    name = name or str(source)
+    try:
+        stream = cast(IO[bytes], (gzip.open if _compressed(source) else open)(source, "rb"))
+    except OSError as error:
+        raise InputError([Problem(name, 1, 1, f"cannot be read: {error.strerror}")]) from error
+    return Trace(stream, name, on_problem)
+
+
+def _compressed(path: str | Path) -> bool:
+    return str(path).endswith(".gz")
+
+
+class _Unreadable(Exception):
+    """The rest of the stream cannot be read: a damaged .gz, an input error."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def _numbered(lines: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers; the stream is closed at the end."""
+    number = 0
+    with lines:
+        while True:
+            number += 1
+            try:
+                text = lines.readline(_LONGEST_LINE)
+                rest = text
+                while len(rest) == _LONGEST_LINE and not rest.endswith(b"\n"):
+                    rest = lines.readline(_LONGEST_LINE)  # skipped; the beginning alone does not decode
+            except (OSError, EOFError, zlib.error) as error:
+                raise _Unreadable(number, f"cannot be read any further: {error}") from error
+            if not text:
+                return
+            if text.strip():
+                yield number, text
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")
+    return data

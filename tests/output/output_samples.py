@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines to format and write, as the machines would make them, and names an attacker would choose."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from panorama.event import Address, Event, File, Process
+from panorama.output.context import Context
+from panorama.output.line import Line, Part
+
+TIME = 1775148747_276747123  # 2026-04-02 16:52:27.276747 UTC
+UTC_CONTEXT = Context(host="ep1", boot_id="b1", zone=UTC)
+ALICE = Process(
+    3760,
+    86400_000000001,
+    2682,
+    17,
+    uid=1000,
+    euid=1000,
+    login_uid=1000,
+    user="alice",
+    command="scp",
+    exe="/usr/bin/scp",
+    argv=("scp", "f2.txt", "h:"),
+)
+
+HOSTILE_NAMES = [
+    "two words",
+    'quo"te',
+    "back\\slash",
+    "new\nline",
+    "2026-04-02 16:52:27.276747 1 1 root init remove passwd:1",
+    "x\n2026-04-02 16:52:27.276747 1 1 root init remove passwd:1",
+    "\x1b[2J\x1b]0;title\x07",
+    "\x9b31m",
+    "\u202egnp.exe",
+    "line\u2028separator\u2029s",
+    "zero\u200bwidth",
+    "filler\u3164",
+    "\ue000private",
+    "\U0001fffe\U000e0001",
+    b"raw \xff\xfe bytes \xc3".decode("utf-8", "surrogateescape"),
+    b"\xed\xa0\x80".decode("utf-8", "surrogateescape"),
+    "tail:5",
+    "tail(unreachable)",
+    "-",
+    "?",
+    "fd=3",
+    '"',
+    '"quoted":5',
+    "\\x41",
+    "\r",
+    "\x00",
+    "\x7f",
+    "naïve 日本語 שלום",
+]
+
+
+def event(name: str = "f2.txt", inode: int = 3015807, **more: object) -> Event:
+    fields: dict[str, object] = {
+        "triggers": ("open", "read", "close"),
+        "time": TIME,
+        "process": ALICE,
+        "calls": {"open": 1, "read": 2, "close": 1},
+        "sequence": 41,
+        "cpu": 1,
+        "began": TIME - 2_000_000,
+        "fd": 3,
+        "file": File(f"/home/alice/{name}", inode, 2049, "file"),
+        "bytes_read": 4096,
+    }
+    return Event(**(fields | more))  # type: ignore[arg-type]
+
+
+def read_line(name: str = "f2.txt", inode: int = 3015807, **more: object) -> Line:
+    """What `cat f2.txt` gives."""
+    taken = event(name, inode)
+    fields: dict[str, object] = {
+        "time": TIME,
+        "process": ALICE,
+        "verb": "read",
+        "object": (Part("file", taken.file),),
+        "behavior": "file",
+        "states": ("new", "opened", "read"),
+        "events": [taken],
+        "sequence": 7,
+    }
+    return Line(**(fields | more))  # type: ignore[arg-type]
+
+
+def rename_line(old: str, new: str) -> Line:
+    before, after = File(old, 9, 2049, "file", "given"), File(new, 9, 2049, "file", "given")
+    taken = event(triggers=("rename",), calls={"rename": 1}, file=before, to=after, bytes_read=0, fd=-1, began=TIME)
+    return read_line(verb="rename", object=(Part("file", before), " -> ", Part("to", after)), events=[taken])
+
+
+def connect_line(verb: str = "connect", family: str = "inet", read: int = 0, written: int = 0) -> Line:
+    hosts = {"inet": ("172.17.0.1", "172.17.0.2"), "inet6": ("::1", "fe80::2"), "unix": ("", "/run/a b")}[family]
+    ports = (0, 0) if family == "unix" else (43716, 22)
+    local, remote = (Address(family, host, port) for host, port in zip(hosts, ports, strict=True))
+    taken = event(
+        triggers=(verb,),
+        file=None,
+        local=local,
+        remote=remote,
+        protocol="tcp",
+        session=77,
+        bytes_read=read,
+        bytes_written=written,
+    )
+    return read_line(verb=verb, object=(Part("remote", remote),), behavior="connection", events=[taken])
