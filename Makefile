@@ -1,0 +1,59 @@
+# make run    set up what is missing, then print what happens on this machine
+# make test   set up, then lint, type checks and every test
+# make setup  what `make run` needs;  make clean  what was built
+
+SHELL := /bin/bash
+PYTHON := /usr/bin/python3
+VENV := .venv
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# name of the Debian package : a file that is there once it is installed
+NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
+	python3-bpfcc:/usr/lib/python3/dist-packages/bcc/table.py \
+	python3-yaml:/usr/lib/python3/dist-packages/yaml/__init__.py \
+	python3-psutil:/usr/lib/python3/dist-packages/psutil/__init__.py \
+	python3-systemd:/usr/lib/python3/dist-packages/systemd/__init__.py \
+	python3-transitions:/usr/lib/python3/dist-packages/transitions/__init__.py \
+	python3-setuptools:/usr/lib/python3/dist-packages/setuptools/__init__.py
+# programs that live tests run
+TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
+	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
+	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip
+
+define install
+	@missing=; for item in $(1); do ls $${item#*:} >/dev/null 2>&1 || missing="$$missing $${item%%:*}"; done; \
+	if [ -n "$$missing" ]; then echo "installing$$missing"; \
+		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null"; fi
+endef
+
+.PHONY: setup run test check clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(call install,$(NEEDED))
+	@$(PYTHON) -m venv --system-site-packages $(VENV)
+	@$(VENV)/bin/pip install -q --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+run: setup
+	@if $(VENV)/bin/panorama doctor --quiet; then \
+		exec $(AS_ROOT) $(VENV)/bin/panorama -d; \
+	else \
+		echo "Instead, an scp session as it was recorded elsewhere:"; echo; \
+		$(VENV)/bin/panorama replay traces/scp.jsonl; \
+	fi
+
+$(VENV)/.tested: $(VENV)/.ready
+	$(call install,$(TESTED))
+	@$(VENV)/bin/pip install -q --no-build-isolation -e '.[test]'
+	@touch $@
+
+test: $(VENV)/.tested
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest
+
+clean:
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

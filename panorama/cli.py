@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line. The only place that turns errors into messages and exit statuses.
+
+0 fine; 1 a trace had lines that did not decode, or another error; 2 wrong options or files; 3 eBPF cannot be used.
+`watch` and `record` pass their command's status on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from types import ModuleType
+
+from . import __version__
+from .commands import doctor, record, replay, run, watch
+from .errors import PanoramaError, ReaderGone
+
+__all__ = ["main"]
+
+_COMMANDS: dict[str, tuple[ModuleType, str]] = {
+    "run": (run, "watch the machine until stopped (the default)"),
+    "watch": (watch, "run a command and print what it does"),
+    "record": (record, "keep events in a trace"),
+    "replay": (replay, "print the lines of traces; needs neither root nor a kernel"),
+    "doctor": (doctor, "say what this machine offers and what is missing"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="panorama", description="Writes down what programs do: one line for each thing done, not for each syscall."
+    )
+    parser.add_argument("--version", action="version", version=f"panorama {__version__}")
+    words = parser.add_subparsers(dest="word", metavar="COMMAND")
+    for word, (module, summary) in _COMMANDS.items():
+        module.add(words.add_parser(word, help=summary, description=summary[0].upper() + summary[1:] + "."))
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
+        given = ["run", *given]
+    parsed = _parser().parse_args(given)
+    try:
+        status: int = _COMMANDS[parsed.word][0].run(parsed)
+    except ReaderGone:
+        return 0
+    except PanoramaError as error:
+        for line in str(error).splitlines():
+            print(f"panorama: {line}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    return status

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`panorama replay FILE...`: the lines of recorded traces. Needs neither root nor a kernel."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+
+from ..errors import Problem
+from ..output.context import Context
+from ..output.sinks import Console, Sink
+from ..output.formats import formatter
+from ..output.text import wants_colour
+from ..pipeline import Pipeline
+from ..trace import read_trace
+from .common import add_behavior_options, add_format_option, closing, header, load, sums_of
+
+__all__ = ["add", "run"]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-d", "--debug", action="store_true", help="with descriptor, byte counts and states")
+    parser.add_argument("--sums", action="store_true", help="print the sums at the end")
+    add_format_option(parser)
+    add_behavior_options(parser)
+    parser.add_argument("file", nargs="+", metavar="FILE", help="a trace that panorama record wrote; - is standard input")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    loaded = load(arguments)
+    problems = 0
+    for name in arguments.file:
+        source = sys.stdin.buffer if name == "-" else name
+        trace = read_trace(source, _say, name)
+        context = Context(host=trace.header.host, boot_id=trace.header.boot_id, debug=arguments.debug)
+        context = replace(context, colour=wants_colour(sys.stdout, os.environ))
+        make = formatter(arguments.format, context)
+        sinks: list[Sink] = [Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)]
+        with closing(sinks):
+            pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write)
+            for item in trace:
+                pipeline.take([item])
+            pipeline.finish()
+        problems += trace.problems
+        if arguments.sums:
+            print("panorama: " + sums_of(pipeline, trace.end or {}, trace.problems).text(), file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _say(problem: Problem) -> None:
+    print(f"panorama: {problem}; skipped", file=sys.stderr)

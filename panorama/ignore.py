@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ignore rules: what is left out of the lines, by name and with a count.
+
+Rules come from behaviors/ignore.yaml, which documents them. Those that only name kinds, file systems or plain paths
+are handed to the kernel (`demand`); all of them are applied here as well, so that a replay gives the same lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError, Problem
+from .event import Event
+from .machines.globs import path_glob
+from .machines.reader import Node, read
+from .machines.trust import distrust
+
+__all__ = ["FILESYSTEMS", "KINDS", "IgnoreRules", "Rule", "load_ignore"]
+
+# super_block.s_magic, include/uapi/linux/magic.h
+FILESYSTEMS = {
+    "proc": 0x9FA0,
+    "sysfs": 0x62656572,
+    "cgroup": 0x27E0EB,
+    "cgroup2": 0x63677270,
+    "debugfs": 0x64626720,
+    "tracefs": 0x74726163,
+    "securityfs": 0x73636673,
+    "selinuxfs": 0xF97CFF8C,
+    "bpf": 0xCAFE4A11,
+    "nsfs": 0x6E736673,
+    "devpts": 0x1CD1,
+    "tmpfs": 0x01021994,
+    "ramfs": 0x858458F6,
+    "configfs": 0x62656570,
+    "efivarfs": 0xDE5E81E4,
+    "mqueue": 0x19800202,
+    "hugetlbfs": 0x958458F6,
+    "binfmt_misc": 0x42494E4D,
+}
+# i_mode >> 12 as the kernel's part knows it
+KINDS = {"anonymous": 0, "pipe": 1, "character": 2, "directory": 4, "block": 6}
+MOST_RULES = 64  # RULES in bpf/record.h
+_TESTS = "path, filesystem, kind, exe"
+_KEYS = ("rule", "summary", "path", "filesystem", "kind", "exe", "access")
+_PREFIX_NAMES, _PREFIX_BYTES = 4, 60  # PREFIX_NAMES and PREFIX_ROOM in bpf/record.h
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; see behaviors/ignore.yaml."""
+
+    name: str
+    summary: str
+    paths: tuple[str, ...] = ()
+    filesystems: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    exes: tuple[str, ...] = ()
+    only_read: bool = False
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether one test in the kernel decides it: exactly one key, and no pattern in it."""
+        keys = sum(map(bool, (self.paths, self.filesystems, self.kinds, self.exes)))
+        return keys == 1 and not self.exes and all(_plain(path) for path in self.paths)
+
+
+def _plain(path: str) -> bool:
+    names = path.strip("/").split("/")
+    return not re.search(r"[*?\[]", path) and len(names) <= _PREFIX_NAMES and len(path.encode()) <= _PREFIX_BYTES
+
+
+class IgnoreRules:
+    """The rules in order. `ignored` has the count of syscalls by rule name and trigger that this side held back."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        self.ignored: dict[str, dict[str, int]] = {}
+        self._compiled = [(rule, _matcher(rule.paths), _matcher(rule.exes)) for rule in self.rules]
+        self._verdicts: dict[tuple[str, str, bool], str | None] = {}
+
+    def match(self, event: Event) -> str | None:
+        """The name of the first rule that ignores this event, or None. Depends on the event alone."""
+        path = event.file.path if event.file else ""
+        if not path and event.remote and event.remote.family == "unix":
+            path = event.remote.host
+        if not path:
+            return None
+        only_read = not (event.created or event.truncated) and "open" in event.triggers and "write" not in event.triggers
+        key = (path, event.process.exe, only_read)
+        try:
+            return self._verdicts[key]
+        except KeyError:
+            if len(self._verdicts) > 8192:
+                self._verdicts.clear()
+            found = self._verdicts[key] = self._find(*key)
+            return found
+
+    def _find(self, path: str, exe: str, only_read: bool) -> str | None:
+        for rule, paths, exes in self._compiled:
+            if rule.only_read and not only_read:
+                continue
+            if (rule.paths or rule.exes) and paths(path) and exes(exe):
+                return rule.name
+        return None
+
+    def keep(self, event: Event) -> bool:
+        """False if a rule ignores the event, which is then counted."""
+        name = self.match(event)
+        if name is None:
+            return True
+        counts = self.ignored.setdefault(name, {})
+        for trigger, n in event.calls.items():
+            counts[trigger] = counts.get(trigger, 0) + n
+        return False
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """A test for "is one of these, or below one of these that end in a slash"; true where there are none."""
+    if not patterns:
+        return lambda _: True
+    exact = frozenset(p for p in patterns if not p.endswith("/") and not re.search(r"[*?\[]", p))
+    below = tuple(p for p in patterns if p.endswith("/"))
+    globs = [path_glob(p) for p in patterns if p not in exact and p not in below]
+
+    def test(path: str) -> bool:
+        return path in exact or path.startswith(below) or any(glob.fullmatch(path) for glob in globs)
+
+    return test
+
+
+def load_ignore(path: Path) -> IgnoreRules:
+    """The rules in `path`. InputError has everything wrong with them; a missing file is no rules."""
+    if not path.exists():
+        return IgnoreRules([])
+    problems: list[Problem] = []
+    document = read(path, problems)
+    rules = []
+    if document:
+        node, status = document
+        for place, found in ((path, status), (path.parent, path.parent.stat())):
+            if wrong := distrust(str(place), found, os.geteuid(), os.environ):
+                problems.append(Problem(str(place), 1, 1, wrong[0], wrong[1]))
+        rules = _rules(node, str(path), problems)
+    if problems:
+        raise InputError(problems)
+    return IgnoreRules(rules)
+
+
+def _rules(node: Node, path: str, problems: list[Problem]) -> list[Rule]:
+    listed = node.value.get("ignore") if isinstance(node.value, dict) else None
+    if listed is None or not isinstance(listed.value, list) or len(node.value) != 1:
+        problems.append(Problem(path, node.line, node.column, "the one key here is 'ignore', a list of rules"))
+        return []
+    rules: list[Rule] = []
+    for item in listed.value:
+        rule = _rule(item, path, problems)
+        if rule and rule.name in {other.name for other in rules}:
+            problems.append(Problem(path, item.line, item.column, f"a second rule '{rule.name}'"))
+        elif rule:
+            rules.append(rule)
+    if len(rules) > MOST_RULES:
+        problems.append(Problem(path, listed.line, listed.column, f"{len(rules)} rules; {MOST_RULES} at most"))
+    return rules
+
+
+def _rule(item: Node, path: str, problems: list[Problem]) -> Rule | None:
+    before = len(problems)
+    if not isinstance(item.value, dict):
+        problems.append(Problem(path, item.line, item.column, f"a rule is a mapping, not {item.kind}"))
+        return None
+    for key, place in item.keys.items():
+        if key not in _KEYS:
+            problems.append(Problem(path, place.line, place.column, f"unknown key '{key}'", _nearest(key, _KEYS)))
+
+    def words(key: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
+        value = item.value.get(key)
+        if value is None:
+            return ()
+        found = value.value if isinstance(value.value, list) else [value]
+        for word in found:
+            if not isinstance(word.value, str) or not word.value:
+                problems.append(Problem(path, word.line, word.column, f"'{key}' takes text, not {word.kind}"))
+            elif allowed and word.value not in allowed:
+                said = f"unknown {key} '{word.value}'"
+                problems.append(Problem(path, word.line, word.column, said, _nearest(word.value, allowed)))
+            elif key in ("path", "exe") and not word.value.startswith("/"):
+                problems.append(Problem(path, word.line, word.column, f"'{word.value}' is no absolute path"))
+        return tuple(str(word.value) for word in found)
+
+    name, access = words("rule"), words("access", ("read", "any"))
+    if len(name) != 1:
+        problems.append(Problem(path, item.line, item.column, "a rule without a name", "begin it with 'rule: NAME'"))
+    rule = Rule(
+        name="".join(name[:1]),
+        summary="".join(words("summary")),
+        paths=words("path"),
+        filesystems=words("filesystem", FILESYSTEMS),
+        kinds=words("kind", KINDS),
+        exes=words("exe"),
+        only_read=access == ("read",),
+    )
+    if not (rule.paths or rule.filesystems or rule.kinds or rule.exes):
+        problems.append(Problem(path, item.line, item.column, "a rule that ignores everything", f"add one of {_TESTS}"))
+    elif (rule.filesystems or rule.kinds) and not rule.in_kernel:
+        said = "'kind' and 'filesystem' stand alone in a rule"
+        problems.append(Problem(path, item.line, item.column, said, "make two rules of it"))
+    elif rule.kinds and rule.only_read:
+        problems.append(Problem(path, item.line, item.column, "'kind' has no 'access'", "leave it out"))
+    return rule if len(problems) == before else None
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of the data in user space, the same for a kernel and for a trace: event -> rules -> machines -> sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .event import Event, Loss
+from .ignore import IgnoreRules
+from .machines.compiler import Program
+from .machines.engine import Engine
+from .output.line import Line
+from .output.notice import notice
+from .tally import Tally, added
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline:
+    """Feed it items in order with `take`, then `finish` once. `deliver` gets each line, numbered from 1.
+
+    It reads no clock: what it does depends on the items alone, so a trace gives the same lines again.
+    """
+
+    def __init__(self, program: Program, rules: IgnoreRules, deliver: Callable[[Line], None]) -> None:
+        self.engine = Engine(program)
+        self.rules = rules
+        self.lines = 0
+        self._deliver = deliver
+
+    def take(self, items: Iterable[Event | Loss]) -> None:
+        for item in items:
+            if isinstance(item, Loss):
+                self.engine.taint(item)
+                words = f"{item.count} events (cpu {item.cpu}, sequence {item.first} to {item.first + item.count - 1})"
+                self._write([notice(item.time, "lost", words)])
+            elif self.rules.keep(item):
+                self._write(self.engine.feed(item))
+            else:
+                self._write(self.engine.advance(item.time))
+
+    def advance(self, time: int) -> None:
+        """Lets timeouts run out that were due by `time` (ns since 1970): nothing may happen for long."""
+        self._write(self.engine.advance(time))
+
+    def finish(self) -> None:
+        """The end of the input: every machine says what it still has to say."""
+        self._write(self.engine.finish())
+
+    def tally(self, seen: dict[str, int], lost: dict[str, int], unexplained: dict[str, int]) -> Tally:
+        """The sums so far, with what the sensor counted on its own side."""
+        counted = self.engine.accounts
+        return Tally(
+            seen=seen,
+            in_lines=dict(counted.in_lines),
+            ignored={name: dict(counts) for name, counts in self.rules.ignored.items()},
+            unexplained=added(unexplained, counted.unexplained),
+            lost=lost,
+            lines=self.lines,
+        )
+
+    def _write(self, lines: list[Line]) -> None:
+        for line in lines:
+            self.lines += 1
+            line.sequence = self.lines
+            self._deliver(line)
