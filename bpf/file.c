@@ -376,11 +376,15 @@ int list_chunk(struct enter *ctx)
 		u64 file = chunk->file[j];
 		u32 fd = start + j;
 		struct session_key key = {.file = file, .pid = bpf_get_current_pid_tgid() >> 32};
-		if (!file || fd < list->first || fd > list->last)
+		if (!file)
 			continue;
 		struct session *s = sessions.lookup(&key);
 		if (!s)
 			continue;
+		if (fd < list->first || fd > list->last) {
+			s->kept = list->stamp;
+			continue;
+		}
 		if (closes >> j & 1) {
 			if (s->kept != list->stamp)
 				releases_add(c, list, file, fd);
@@ -407,7 +411,6 @@ int enter_close_range(struct enter *ctx)
 		return 0;
 	list->first = ctx->args[0];
 	list->last = ctx->args[1];
-	list->next = list->first & ~(TABLE_CHUNK - 1);
 	programs.call(ctx, 1);
 	return 0;
 }

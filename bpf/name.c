@@ -258,7 +258,7 @@ INLINE int changed(struct leave *ctx, u32 trigger, s64 value)
 	GET(e->device, super, super_block, s_dev);
 	struct session *s = sessions.lookup(&key);
 	if (s)
-		e->flags |= s->flags & FLAG_CREATED;
+		e->flags |= s->flags & (FLAG_CREATED | FLAG_TRUNCATED);
 	record_file(r, key.file);
 	record_send(r, r->walk.used);
 	return 0;

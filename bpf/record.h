@@ -8,6 +8,7 @@
 
 /* What user space tells the probes. Written before anything is attached, and again on reload. */
 struct config {
+	u32 off;		/* nothing is reported or counted any more */
 	u32 self;		/* Panorama's own thread group: never reported */
 	u32 wanted;		/* triggers some behavior has, one bit each */
 	u32 single;		/* of a session's triggers, those to report at once as well */
@@ -67,10 +68,12 @@ INLINE void count_ignored(u32 rule, u32 trigger, u64 n)
 	count(IGNORED + ((rule - 1) & (RULES - 1)), trigger, n);
 }
 
+/* NULL before the start and after the end. */
 INLINE struct config *configuration(void)
 {
 	u32 zero = 0;
-	return config.lookup(&zero);
+	struct config *c = config.lookup(&zero);
+	return c && !c->off ? c : NULL;
 }
 
 /* The configuration, if this process is to be reported and some behavior wants the trigger; else NULL. */

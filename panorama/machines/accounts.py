@@ -29,23 +29,23 @@ class Accounts:
         """What machines hold; nothing after the end of the input."""
         total: Counter[str] = Counter()
         for calls in self._sums.values():
-            total.update(calls)
+            _add(total, calls)
         return total
 
     def receive(self, calls: Mapping[str, int], told: bool, holders: Iterable[object]) -> None:
         """An event came: `told` if it is in a line already, else held by these machines, else unexplained."""
         if not calls:
             return
-        self.received.update(calls)
+        _add(self.received, calls)
         if told:
-            self.in_lines.update(calls)
+            _add(self.in_lines, calls)
         else:
             self._hold(frozenset(holders), calls)
 
     def tell(self, holder: object) -> None:
         """A machine wrote a line: all that it holds is in it."""
         for holders in self._of.pop(holder, ()):
-            self.in_lines.update(self._take(holders, holder))
+            _add(self.in_lines, self._take(holders, holder))
 
     def release(self, holder: object) -> None:
         """A machine is forgotten: what it holds stays with the others that hold it, if there are any."""
@@ -54,16 +54,21 @@ class Accounts:
 
     def _hold(self, holders: _Holders, calls: Mapping[str, int]) -> None:
         if not holders:
-            self.unexplained.update(calls)
+            _add(self.unexplained, calls)
             return
         if holders not in self._sums:
             self._sums[holders] = Counter()
             for holder in holders:
                 self._of.setdefault(holder, set()).add(holders)
-        self._sums[holders].update(calls)
+        _add(self._sums[holders], calls)
 
     def _take(self, holders: _Holders, but: object) -> Counter[str]:
         for holder in holders:
             if holder is not but:
                 self._of[holder].discard(holders)
         return self._sums.pop(holders)
+
+
+def _add(total: Counter[str], calls: Mapping[str, int]) -> None:
+    for trigger, count in calls.items():  # Counter.update does the same four times slower
+        total[trigger] += count

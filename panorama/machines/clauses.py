@@ -2,7 +2,7 @@
 """The small phrases inside a behavior: conditions, emit templates, durations. YAML nodes in, model values out.
 
 What a condition may say follows from the kind of its field (vocabulary.FIELDS). A phrase that is wrong adds a Problem
-and gives nothing back; the caller reads on, so that one run finds all.
+and gives nothing back.
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from ..errors import Problem
 from ..vocabulary import FIELDS
 from .model import Condition, Emit, Template, Test
 from .reader import Node, shortened
+from .reading import WORD, Reading, suggestion
 
-__all__ = ["Reading", "condition", "duration", "emit", "suggestion", "words"]
-
-WORD = re.compile(r"[a-z][a-z0-9_-]*\Z", re.ASCII)
+__all__ = ["condition", "duration", "emit"]
 
 _COMPARISON = re.compile(r"(<=|>=|!=|<|>)\s*(.*)\Z", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
@@ -36,54 +32,13 @@ _TAKES = {
 }
 
 
-@dataclass(slots=True)
-class Reading:
-    """One file being read: where its problems go, and the kinds of the values that its behavior saves."""
-
-    path: str
-    problems: list[Problem]
-    saved: dict[str, str] = field(default_factory=dict)  # name -> kind of the field it was saved from
-
-    def wrong(self, node: Node, what: str, hint: str = "") -> None:
-        """Adds a problem at this node."""
-        self.problems.append(Problem(self.path, node.line, node.column, what, hint))
-
-    def unknown(self, node: Node, what: str, known: Iterable[str]) -> None:
-        """Adds the problem that the node's text is none of the known words."""
-        self.wrong(node, f"unknown {what} '{shortened(node.text)}'", suggestion(node.text, known))
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """The nearest of the known words as a question, or all of them if none is near and they are few."""
-    candidates = sorted(known)
-    close = difflib.get_close_matches(word[:100], candidates, 1)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    verb = "is" if len(candidates) == 1 else "are"
-    return f"there {verb} {', '.join(candidates)}" if 0 < len(candidates) < 15 else ""
-
-
-def words(reading: Reading, node: Node, what: str) -> list[Node]:
-    """A word or a list of words, as nodes; what else there is, is a problem."""
-    nodes = node.value if isinstance(node.value, list) else [node]
-    if not nodes:
-        reading.wrong(node, f"an empty list of {what}s")
-    good = []
-    for item in nodes:
-        if isinstance(item.value, dict | list) or item.value is None:
-            reading.wrong(item, f"a {what} cannot be {item.kind}")
-        else:
-            good.append(item)
-    return good
-
-
 def condition(reading: Reading, key: Node, value: Node) -> Condition | None:
     """`field: value` or `field: [value, value]`."""
     known = FIELDS.get(key.text)
     if known is None:
         reading.unknown(key, "field", FIELDS)
         return None
-    tests = [_test(reading, key.text, known.kind, node) for node in words(reading, value, "condition")]
+    tests = [_test(reading, key.text, known.kind, node) for node in reading.words(value, "condition")]
     good = tuple(test for test in tests if test is not None)
     return Condition(key.text, good) if good and len(good) == len(tests) else None
 
@@ -96,10 +51,12 @@ def _test(reading: Reading, name: str, kind: str, node: Node) -> Test | None:
         return None
     test, why = {"path": _path, "text": _text, "number": _number, "flag": _flag, "address": _address}[kind](node)
     if test is None:
-        hint = f"it takes {_TAKES[kind]}"
+        hint = "" if why else f"it takes {_TAKES[kind]}"
         if not why and not node.quoted and kind != "flag":
             close = difflib.get_close_matches(node.text[:100], reading.saved, 1)
             hint = f"did you mean '{close[0]}'?" if close else hint
+        elif node.quoted and node.text in reading.saved:
+            hint = "without quotes it is the saved value"
         reading.wrong(node, f"'{name}' cannot be {node.kind}{why}", hint)
     return test
 
@@ -218,4 +175,3 @@ def duration(reading: Reading, node: Node) -> int | None:
         reading.wrong(node, f"a timeout cannot be {node.kind}", "it takes a number and ms, s, m, h or d, like 30s")
         return None
     return int(match[1]) * _UNITS[match[2]]
-

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a Program: events in, lines out. No clock, no files, no kernel: time is what the events say, and never goes back.
+"""Runs a Program: events in, lines out. No clock, no files, no kernel: time is what the events say; it never goes back.
 
 How events reach machines:
 
@@ -10,6 +10,8 @@ How events reach machines:
 - A line of an operation is an event of the activity layer, its verb the trigger; it goes there at once. So for one
   event the lines are in the order of its steps, then of the behaviors' names, each line followed by the activities
   that it completes.
+- When a process renames a file, its machines for that file have seen it and go on under the new name; those of the
+  file that had the new name before are forgotten.
 - When a process exits, its machines are forgotten after they have seen it.
 """
 
@@ -48,6 +50,12 @@ class Engine:
         self._machines = Machines(most_machines, self.accounts.release)
         self._operations = _Selector(program.operations)
         self._activities = _Selector(program.activities)
+        self._of_files = [
+            table.number
+            for layer in (program.operations, program.activities)
+            for table in layer.tables
+            if table.per == "file"
+        ]
         self._processes: OrderedDict[ProcessKey, Process] = OrderedDict()
         self._now = 0
         self._epoch = 0  # losses so far
@@ -77,6 +85,8 @@ class Engine:
         self._told = False
         if "exit" in event.triggers:
             self._machines.forget_process(event.process.key)
+        elif event.to and event.file and "rename" in event.triggers:
+            self._machines.rename(event.process.key, self._of_files, event.file.path, event.to.path)
         return self._written()
 
     def advance(self, time: int) -> list[Line]:
@@ -172,7 +182,10 @@ class Engine:
         """Takes the first transition whose conditions hold, if there is one."""
         state, saved = (machine.state, machine.saved) if machine else (0, _NOTHING)
         for move in table.moves[state][number]:
-            if all([holds(event, saved) for holds in move.predicates]):
+            for holds in move.predicates:
+                if not holds(event, saved):
+                    break
+            else:
                 break
         else:
             return
@@ -217,7 +230,8 @@ class Engine:
             return
         self.accounts.tell(machine)
         self._told = self._told or raw is not None
-        if {move.verb, f"child.{move.verb}"} & self._activities.routes:
+        child = f"child.{move.verb}"
+        if child in self._activities.routes or move.verb in self._activities(process).listeners:
             seen = replace(event, triggers=(move.verb,), process=process, calls={}, eager=False)
             self._offer(self._activities, move.verb, seen, raw or machine.events[-1], partial)
 

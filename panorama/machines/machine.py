@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..event import Event, Process, ProcessKey
@@ -26,7 +26,7 @@ class Machine:
     """One running instance of a behavior. Not alive: never kept, or forgotten."""
 
     __slots__ = (
-        *("alive", "epoch", "events", "key", "last", "owner", "partial", "process", "saved", "state", "states"),
+        *("alive", "due", "epoch", "events", "key", "last", "owner", "partial", "process", "saved", "state", "states"),
         *("table", "timer"),
     )
 
@@ -44,6 +44,7 @@ class Machine:
         self.partial = False
         self.alive = False
         self.timer = 0  # the number of the timer that counts, 0 for none
+        self.due = 0  # when that one runs out
 
     def take(self, event: Event) -> None:
         """Adds to the evidence; the steps of one session are one event."""
@@ -95,13 +96,36 @@ class Machines:
         wait = machine.table.timeouts[machine.state]
         machine.timer = 0
         if wait:
-            self._serial = machine.timer = self._serial + 1
-            number, sub = machine.key
-            # ties are decided by what the machines are, not by when they were made
-            heapq.heappush(self._timers, (now + wait, number, machine.owner, str(sub), self._serial, machine))
-            if len(self._timers) > 4 * len(self._order) + 1024:
-                self._timers = [timer for timer in self._timers if _counts(timer)]
-                heapq.heapify(self._timers)
+            machine.due = now + wait
+            self._set_timer(machine)
+
+    def _set_timer(self, machine: Machine) -> None:
+        self._serial = machine.timer = self._serial + 1
+        number, sub = machine.key
+        # ties are decided by what the machines are, not by when they were made
+        heapq.heappush(self._timers, (machine.due, number, machine.owner, str(sub), self._serial, machine))
+        if len(self._timers) > 4 * len(self._order) + 1024:
+            self._timers = [timer for timer in self._timers if _counts(timer)]
+            heapq.heapify(self._timers)
+
+    def rename(self, owner: ProcessKey, tables: Iterable[int], old: str, new: str) -> None:
+        """A process renamed a file: its machines go with it, those of the file that had the new name have ended."""
+        own = self._owners.get(owner)
+        if own is None or old == new:
+            return
+        for number in tables:
+            machine = own.get((number, old))
+            if replaced := own.get((number, new)):
+                self.forget(replaced)
+            if machine:
+                own = self._owners.setdefault(owner, own)
+                del own[machine.key]
+                machine.key = (number, new)
+                own[machine.key] = machine
+                if machine.timer:
+                    self._set_timer(machine)
+            elif owner not in self._owners:
+                return
 
     def forget(self, machine: Machine) -> None:
         """The machine is back in its initial state, or has to go."""

@@ -20,7 +20,7 @@ import yaml
 
 from ..errors import Problem
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "Node", "parse", "read"]
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "Node", "parse", "read", "shortened"]
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 32
@@ -111,11 +111,14 @@ _LOADERS: tuple[Any, ...] = (*([yaml.CSafeLoader] if yaml.__with_libyaml__ else 
 def _contents(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
     # O_NONBLOCK: opening a pipe must not wait for a writer
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise _Refused(1, 1, f"is {_NOT_FILES.get(stat.S_IFMT(status.st_mode), 'a device')}, not a file")
-        data = file.read(MOST_BYTES + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(fd)
     if len(data) > MOST_BYTES:
         raise _Refused(1, 1, f"is larger than {MOST_BYTES} bytes")
     return status, data

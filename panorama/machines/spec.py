@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..errors import InputError, Problem
 from . import document, reader
-from .clauses import Reading
-from .document import Alphabet
 from .model import Behavior, BehaviorSet
 from .reader import Node
+from .reading import Reading
 from .soundness import unsound
+from .transition import Alphabet
 from .trust import distrust
 
 __all__ = ["load_behaviors", "read_behaviors"]

@@ -137,8 +137,8 @@ class Decoder:
             given = os.fsdecode(text.rstrip(b"\0"))
             follow = trigger in ("chmod", "chown", "truncate")
             path, mark = named(path, given, real)
-            if follow and real and not mark:
-                path = os.path.realpath(path)
+            if follow and not mark:
+                path, mark = (os.path.realpath(path), "") if real and os.path.lexists(path) else (path, "given")
         if flag["text_lost"]:
             mark = "lost"
         mark = "unreachable" if flag["file_detached"] else "cut" if flag["file_cut"] else mark

@@ -28,6 +28,7 @@ __all__ = ["COLUMNS", "Counts", "Demand", "Kernel", "OpenSession", "PrefixRule"]
 COLUMNS = 32  # bpf/record.h
 _SEEN, _LOST, _UNEXPLAINED, _IGNORED, _RULES = 0, 1, 2, 3, 64
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
+_FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
 _TRACING = Path("/sys/kernel/tracing")
 
 
@@ -135,7 +136,7 @@ class Kernel:
         types.close()
         with _quiet() as said:
             try:
-                self._bpf = self._bcc.BPF(text=source, cflags=[*options, "-Wno-unused-function"])
+                self._bpf = self._bcc.BPF(text=source.encode(), cflags=[*options, "-Wno-unused-function"])
             except Exception as error:
                 raise CannotSense(_reason(f"the eBPF program does not compile here: {error}", said)) from None
         self._bytes: list[bytes] = []
@@ -207,7 +208,6 @@ class Kernel:
                         continue
                     self._attached.append(probe)
             except Exception as error:
-                self.stop()
                 raise CannotSense(_reason(f"the kernel refuses the eBPF program: {error}", said)) from None
         ring = self._map("events")
 
@@ -270,16 +270,26 @@ class Kernel:
         return Counts(row(_SEEN), row(_LOST), row(_UNEXPLAINED), ignored)
 
     def stop(self) -> None:
-        """Detaches: nothing is reported any more, what was can still be read."""
-        for probe in self._attached:
-            if probe.raw:
-                self._bpf.detach_raw_tracepoint(tp=probe.tracepoint.encode())
-            else:
-                self._bpf.detach_tracepoint(tp=probe.tracepoint.encode())
-        self._attached.clear()
+        """From here on nothing is reported or counted; what was can still be read."""
+        table = self._map("config")
+        config = table[table.Key(0)]
+        config.off = 1
+        table[table.Key(0)] = config
+        time.sleep(_FINISHING)
 
     def close(self) -> None:
-        self.stop()
+        """Lets go of everything in the kernel, without waiting for it.
+
+        The kernel takes tens of milliseconds for each tracepoint it detaches, one after the other. So the descriptors
+        are left to a child that does nothing but end: who closes them last is who waits.
+        """
+        if self._attached and os.fork() == 0:
+            for name in os.listdir("/proc/self/fd"):
+                with contextlib.suppress(OSError):
+                    if not os.readlink(f"/proc/self/fd/{name}").startswith("anon_inode:"):
+                        os.close(int(name))
+            os._exit(0)
+        self._attached.clear()
         self._bpf.cleanup()
 
 

@@ -84,7 +84,7 @@ class Sensor:
         self._keep_time()
         items = self._decode(records)
         now = time.monotonic_ns()
-        if now - self._scanned >= _SCAN_EVERY:
+        if now - self._scanned >= min(_SCAN_EVERY, self._long_open // 2):
             self._scanned = now
             items += self._long_sessions()
         if now - self._users_forgotten >= _FORGET_USERS:

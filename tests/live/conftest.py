@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real programs under the real sensor: `told` runs a shell script and gives the lines of what it did.
+
+One eBPF program is compiled and attached for the whole session; each test follows the processes it starts, through a
+pipeline of its own. Where the kernel refuses eBPF the tests skip, with the reason; with CI set that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from panorama.commands.common import Loaded
+from panorama.demand import demand_of
+from panorama.errors import CannotSense
+from panorama.event import Event, File, Loss
+from panorama.ignore import load_ignore
+from panorama.machines.compiler import compile_behaviors
+from panorama.machines.spec import load_behaviors
+from panorama.output.line import Line, Part
+from panorama.output.objects import object_text
+from panorama.paths import BEHAVIORS
+from panorama.pipeline import Pipeline
+from panorama.sensor.live import Sensor
+
+
+@dataclass
+class Told:
+    """What was said of one run. `words` are lines as "command verb object", without inodes."""
+
+    lines: list[Line] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    status: int = 0
+    output: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        return [words(line) for line in self.lines]
+
+    def of(self, *commands: str) -> list[str]:
+        """Only what these commands did."""
+        return [words(line) for line in self.lines if line.process.command in commands]
+
+
+def words(line: Line) -> str:
+    """The line without time, ids and inodes."""
+    parts = tuple(
+        Part(part.field, File(part.value.path, mark=part.value.mark))
+        if isinstance(part, Part) and isinstance(part.value, File)
+        else part
+        for part in line.object
+    )
+    bare = Line(line.time, line.process, line.verb, parts, line.behavior, events=line.events)
+    return f"{line.process.command} {line.verb} {object_text(bare)}".rstrip()
+
+
+class Watcher:
+    """The session's sensor, and a way to run something under it."""
+
+    def __init__(self, loaded: Loaded, sensor: Sensor) -> None:
+        self.loaded = loaded
+        self.sensor = sensor
+
+    def run(self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1) -> Told:
+        """Runs a script in bash under watch until it and its descendants have ended, and what `also` did meanwhile."""
+        told = Told()
+        pipeline = Pipeline(self.loaded.program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append)
+        self.drain()
+        gate, opener = os.pipe()
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(cwd), "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+        with subprocess.Popen(
+            ["/bin/bash", "--norc", "-c", f"read <&{gate}; exec {gate}<&-\n{script}"],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[gate],
+            text=True,
+            errors="surrogateescape",
+        ) as process:
+            os.close(gate)
+            for pid in (process.pid, *also):
+                self.sensor.kernel.follow(pid)
+            os.write(opener, b"\n")
+            os.close(opener)
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                self._turn(pipeline, told)
+            assert process.returncode is not None, f"still running after 60 s: {script}"
+            told.status = process.returncode
+            told.output = process.stdout.read() if process.stdout else ""
+        end = time.monotonic() + 10
+        while self.sensor.kernel.following() > len(also) and time.monotonic() < end:
+            self._turn(pipeline, told)
+        quiet = time.monotonic() + settle
+        while time.monotonic() < quiet:
+            if self._turn(pipeline, told):
+                quiet = time.monotonic() + settle
+        pipeline.finish()
+        return told
+
+    def drain(self) -> None:
+        """Lets go of what earlier tests left behind."""
+        while self.sensor.poll(0):
+            pass
+
+    def _turn(self, pipeline: Pipeline, told: Told) -> int:
+        items = self.sensor.poll(0.05)
+        told.events += [item for item in items if isinstance(item, Event)]
+        told.losses += [item for item in items if isinstance(item, Loss)]
+        pipeline.take(items)
+        return len(items)
+
+
+def open_sensor(behaviors: list[Path], enable: tuple[str, ...] = ()) -> Watcher:
+    program = compile_behaviors(load_behaviors(behaviors))
+    rules = load_ignore(BEHAVIORS / "ignore.yaml")
+    try:
+        sensor = Sensor(demand_of(program, rules), lambda event: rules.match(event) is not None, follow=True)
+        sensor.start()
+    except CannotSense as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must run the live tests: {error}")
+        pytest.skip(str(error))
+    return Watcher(Loaded(program, rules), sensor)
+
+
+@pytest.fixture(scope="session")
+def watcher() -> Iterator[Watcher]:
+    found = open_sensor([BEHAVIORS])
+    yield found
+    found.sensor.kernel.close()
+
+
+@pytest.fixture
+def told(watcher: Watcher, tmp_path: Path) -> Callable[..., Told]:
+    """Runs a script in the test's own folder; gives what was told of it."""
+
+    def run(script: str, **options: object) -> Told:
+        return watcher.run(script, tmp_path, **options)  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a server; it is ended with the test."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: str, **options: object) -> subprocess.Popen[bytes]:
+        running.append(subprocess.Popen(command, **options))  # type: ignore[call-overload]
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine against a second interpreter, and against its own books, on random behaviors and events."""
+
+from __future__ import annotations
+
+from behavior_strategies import SECOND, behavior_texts, events
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panorama.event import Event, Loss
+from panorama.machines.compiler import compile_behaviors
+from panorama.machines.engine import Engine
+from panorama.machines.oracle import Oracle
+from panorama.machines.spec import read_behaviors
+
+patient = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@patient
+@given(texts=behavior_texts(), stream=events(), lost=st.sets(st.integers(0, 30), max_size=2))
+def test_engine_and_oracle_write_the_same_lines(texts: dict[str, str], stream: list[Event], lost: set[int]) -> None:
+    """Timeouts, saved values, children, exits, losses and both layers included."""
+    behaviors = read_behaviors(texts)
+    engine, oracle = Engine(compile_behaviors(behaviors)), Oracle(behaviors)
+    for number, event in enumerate(stream):
+        assert engine.feed(event) == oracle.feed(event)
+        if number in lost:
+            loss = Loss(event.time, 0, number, 1)
+            engine.taint(loss)
+            oracle.taint(loss)
+    end = stream[-1].time + 5 * SECOND
+    assert engine.advance(end) == oracle.advance(end)
+    assert engine.finish() == oracle.finish() == []
+    received, in_lines = oracle.sums()
+    assert dict(engine.accounts.received) == received
+    assert dict(engine.accounts.in_lines) == in_lines
+
+
+@patient
+@given(texts=behavior_texts(), stream=events(), most=st.integers(1, 5))
+def test_every_call_is_somewhere_at_every_moment(texts: dict[str, str], stream: list[Event], most: int) -> None:
+    """received = in lines + unexplained + held, even where machines have to go for lack of room."""
+    engine = Engine(compile_behaviors(read_behaviors(texts)), most_machines=most)
+    accounts = engine.accounts
+    for event in stream:
+        engine.feed(event)
+        assert len(engine) <= most
+        assert accounts.received == accounts.in_lines + accounts.unexplained + accounts.held()
+    engine.finish()
+    assert len(engine) == 0
+    assert accounts.held() == {}
+    total = sum((sum(event.calls.values()) for event in stream), 0)
+    assert accounts.received == accounts.in_lines + accounts.unexplained
+    assert accounts.received.total() == total
+
+
+@patient
+@given(texts=behavior_texts(), stream=events())
+def test_the_same_events_give_the_same_lines(texts: dict[str, str], stream: list[Event]) -> None:
+    """Neither the order of the files nor what another engine did matters."""
+    behaviors = read_behaviors(texts)
+    again = read_behaviors(dict(reversed(texts.items())))
+    program = compile_behaviors(behaviors)
+    assert program.digest == compile_behaviors(again).digest
+    one, other, third = Engine(program), Engine(program), Engine(compile_behaviors(again))
+    for event in stream:
+        assert one.feed(event) == other.feed(event) == third.feed(event)
