@@ -81,7 +81,7 @@ def follow(session: Session, command: Sequence[str], user: str | None = None) ->
     stop = stopped()
     try:
         session.sensor.start()
-        session.sensor.kernel.follow(child)
+        session.sensor.follow(child)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -227,6 +227,11 @@ class Kernel:
         table = self._map("followed")
         table[table.Key(pid)] = table.Leaf(1)
 
+    def unfollow(self, pid: int) -> None:
+        table = self._map("followed")
+        with contextlib.suppress(KeyError):
+            del table[table.Key(pid)]
+
     def following(self) -> int:
         """How many followed processes are alive."""
         return sum(1 for _ in self._map("followed").items())

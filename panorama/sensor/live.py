@@ -78,6 +78,11 @@ class Sensor:
         self.kernel.attach()
         self.processes.read_running()
 
+    def follow(self, pid: int) -> None:
+        """In a sensor that follows: report this process from now on, and those it forks."""
+        self.processes.read(pid)
+        self.kernel.follow(pid)
+
     def poll(self, timeout: float) -> list[Event | Loss]:
         """What has come, after at most `timeout` seconds of waiting."""
         records = self.kernel.records(timeout)

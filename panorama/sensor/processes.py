@@ -61,13 +61,17 @@ class Processes:
 
     def read_running(self) -> int:
         """Takes in the processes there are; returns how many. Those that vanish meanwhile do not matter."""
-        boot = psutil.boot_time()
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                with process.oneshot():
-                    ticks = round((process.create_time() - boot) * 10**9 / _TICK)
-                    self._older[process.pid, ticks] = Image(_exe(process.pid), tuple(process.cmdline()))
+        for pid in psutil.pids():
+            self.read(pid)
         return len(self._older)
+
+    def read(self, pid: int) -> None:
+        """Takes in a process that runs already; nothing happens if there is none."""
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            with process.oneshot():
+                ticks = round((process.create_time() - psutil.boot_time()) * 10**9 / _TICK)
+                self._older[pid, ticks] = Image(_exe(pid), tuple(process.cmdline()))
 
     def started(self, key: ProcessKey, exe: str, argv: tuple[str, ...], time: int) -> None:
         """An exec at `time` ns since boot."""

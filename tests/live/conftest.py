@@ -89,7 +89,7 @@ class Watcher:
         ) as process:
             os.close(gate)
             for pid in (process.pid, *also):
-                self.sensor.kernel.follow(pid)
+                self.sensor.follow(pid)
             os.write(opener, b"\n")
             os.close(opener)
             deadline = time.monotonic() + 60
@@ -106,6 +106,8 @@ class Watcher:
             if self._turn(pipeline, told):
                 quiet = time.monotonic() + settle
         pipeline.finish()
+        for pid in also:
+            self.sensor.kernel.unfollow(pid)
         return told
 
     def drain(self) -> None:

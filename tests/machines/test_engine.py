@@ -283,6 +283,33 @@ def test_a_loss_leaves_its_mark_on_what_was_under_way() -> None:
     assert [line.certainty for line in talk.lines] == ["certain", "partial"]
 
 
+def test_doubt_is_handed_on() -> None:
+    """An activity that began after the loss is in doubt if an operation it rests on is."""
+    late = behavior(
+        "late", "- {trigger: chmod, source: idle, dest: seen}\n- {trigger: unlink, source: seen, emit: end}"
+    )
+    after = "- {trigger: end, source: idle, dest: over}\n- {trigger: end, source: over, emit: twice}"
+    talk = Dialogue(late | behavior("after", after, layer="activity"))
+    talk.say(point(CAT, "chmod", "/x"))
+    talk.engine.taint(Loss(0, 0, 0, 1))
+    talk.say(point(CAT, "unlink", "/x"), point(CAT, "chmod", "/x"))
+    assert talk.say(point(CAT, "unlink", "/x")) == ["cat end x", "cat twice x"]
+    assert [line.certainty for line in talk.lines] == ["certain", "partial"]
+
+
+def test_lines_of_a_process_and_its_parent_are_in_the_order_of_names() -> None:
+    """Whoever they are about."""
+    texts = behavior("a", '- {trigger: child.exec, source: idle, emit: "run {exe}"}')
+    texts |= behavior("b", '- {trigger: [exec, child.exec], source: idle, emit: "start {exe}"}')
+    talk = Dialogue(texts)
+    talk.say(point(SHELL, "exec"))
+    assert talk.say(point(CAT, "exec")) == [
+        "bash run /usr/bin/cat",
+        "cat start /usr/bin/cat",
+        "bash start /usr/bin/cat",
+    ]
+
+
 def test_machines_are_bounded() -> None:
     """The one longest untouched has to go; that is counted, and its events are unexplained."""
     program = compile_behaviors(read_behaviors(behavior("wait", WAITING, per="file")))
