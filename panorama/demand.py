@@ -14,9 +14,7 @@ def demand_of(program: Program, rules: IgnoreRules) -> Demand:
     """The tracepoints, tables and filters that this program and these rules need, and no more."""
     prefixes, filesystems, kinds = [], [], []
     for number, rule in enumerate(rules.rules):
-        if not rule.in_kernel:
-            continue
-        prefixes += [PrefixRule(path, number, rule.only_read) for path in rule.paths]
+        prefixes += [PrefixRule(path, number, rule.only_read) for path in rule.kernel_paths]
         filesystems += [(FILESYSTEMS[name], number, rule.only_read) for name in rule.filesystems]
         kinds += [(KINDS[name], number) for name in rule.kinds]
     return Demand(

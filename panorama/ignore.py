@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ignore rules: what is left out of the lines, by name and with a count.
 
-Rules come from behaviors/ignore.yaml, which documents them. Those that only name kinds, file systems or plain paths
-are handed to the kernel (`demand`); all of them are applied here as well, so that a replay gives the same lines.
+Rules come from behaviors/ignore.yaml, which documents them. What in them is a kind, a file system or a plain path is
+handed to the kernel (demand.py); paths are all looked at here as well, so that a replay gives the same lines.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ FILESYSTEMS = {
 }
 # i_mode >> 12 as the kernel's part knows it
 KINDS = {"anonymous": 0, "pipe": 1, "character": 2, "directory": 4, "block": 6}
+_READING = frozenset(("open", "read", "close"))
 MOST_RULES = 64  # RULES in bpf/record.h
 _TESTS = "path, filesystem, kind, exe"
 _KEYS = ("rule", "summary", "path", "filesystem", "kind", "exe", "access")
@@ -64,10 +65,14 @@ class Rule:
     only_read: bool = False
 
     @property
-    def in_kernel(self) -> bool:
-        """Whether one test in the kernel decides it: exactly one key, and no pattern in it."""
-        keys = sum(map(bool, (self.paths, self.filesystems, self.kinds, self.exes)))
-        return keys == 1 and not self.exes and all(_plain(path) for path in self.paths)
+    def alone(self) -> bool:
+        """Whether it has exactly one key, so that one test decides it."""
+        return sum(map(bool, (self.paths, self.filesystems, self.kinds, self.exes))) == 1
+
+    @property
+    def kernel_paths(self) -> tuple[str, ...]:
+        """The paths that the kernel's part can decide: without patterns, not too deep, and no other key beside them."""
+        return tuple(path for path in self.paths if _plain(path)) if self.alone else ()
 
 
 def _plain(path: str) -> bool:
@@ -91,7 +96,7 @@ class IgnoreRules:
             path = event.remote.host
         if not path:
             return None
-        only_read = not (event.created or event.truncated) and "open" in event.triggers and "write" not in event.triggers
+        only_read = not (event.created or event.truncated) and _READING.issuperset(event.triggers)
         key = (path, event.process.exe, only_read)
         try:
             return self._verdicts[key]
@@ -207,7 +212,7 @@ def _rule(item: Node, path: str, problems: list[Problem]) -> Rule | None:
     )
     if not (rule.paths or rule.filesystems or rule.kinds or rule.exes):
         problems.append(Problem(path, item.line, item.column, "a rule that ignores everything", f"add one of {_TESTS}"))
-    elif (rule.filesystems or rule.kinds) and not rule.in_kernel:
+    elif (rule.filesystems or rule.kinds) and not rule.alone:
         said = "'kind' and 'filesystem' stand alone in a rule"
         problems.append(Problem(path, item.line, item.column, said, "make two rules of it"))
     elif rule.kinds and rule.only_read:

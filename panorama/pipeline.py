@@ -26,12 +26,14 @@ class Pipeline:
         self.engine = Engine(program)
         self.rules = rules
         self.lines = 0
+        self.losses = 0  # records that never came
         self._deliver = deliver
 
     def take(self, items: Iterable[Event | Loss]) -> None:
         for item in items:
             if isinstance(item, Loss):
                 self.engine.taint(item)
+                self.losses += item.count
                 words = f"{item.count} events (cpu {item.cpu}, sequence {item.first} to {item.first + item.count - 1})"
                 self._write([notice(item.time, "lost", words)])
             elif self.rules.keep(item):

@@ -497,3 +497,14 @@ def test_panorama_itself_is_not_told(watcher: Watcher, tmp_path: Path) -> None:
     run = watcher.run("true", tmp_path, also=(os.getpid(),))
     assert not [event for event in run.events if event.process.pid == os.getpid()]
     assert sys.executable
+
+
+def test_what_rules_ignore_by_path_never_leaves_the_kernel(told: Tell, watcher: Watcher) -> None:
+    """Libraries are read by every program: not one record of it, and all of it counted under the rule's name."""
+    names = [rule.name for rule in watcher.loaded.rules.rules]
+    number = names.index("program-loading")
+    before = watcher.sensor.kernel.counts().ignored.get(number, {})
+    run = told("true; exec /usr/bin/true")
+    after = watcher.sensor.kernel.counts().ignored[number]
+    assert not [event for event in run.events if event.file and event.file.path.startswith("/usr/lib/")]
+    assert after["read"] > before.get("read", 0)

@@ -310,6 +310,32 @@ def test_lines_of_a_process_and_its_parent_are_in_the_order_of_names() -> None:
     ]
 
 
+def test_a_childs_reads_come_at_once_and_are_not_the_parents_own() -> None:
+    """Only the machine of the parent moves, only by what the child did."""
+    talk = Dialogue(
+        behavior("feed", '- {trigger: child.read, source: idle, emit: "feed {file}"}', match="{command: bash}")
+    )
+    assert talk.program.eager == {"read"}
+    assert talk.say(point(SHELL, "exec"), eager(SHELL, "read", "/own")) == []
+    assert talk.say(eager(CAT, "read", "/f")) == ["bash feed f"]
+    assert talk.say(session(CAT, "open read close", "/f")) == []
+
+
+def test_leaving_a_state_stops_its_timeout() -> None:
+    """Even where the next state would know what to do with one."""
+    transitions = """
+- {trigger: chmod, source: idle, dest: waiting}
+- {trigger: chown, source: waiting, dest: calm}
+- {trigger: [timeout, unlink], source: "*", emit: "over {file}"}
+"""
+    talk = Dialogue(behavior("calm", transitions, states="{waiting: {timeout: 5s}, calm: {}}"))
+    talk.say(point(CAT, "chmod", "/x", 0), point(CAT, "chown", "/x", 1))
+    assert talk.wait(100) == []
+    assert talk.say(point(CAT, "unlink", "/x", 101)) == ["cat over x"]
+    talk.say(point(CAT, "chmod", "/x", 102))
+    assert talk.wait(107) == ["cat over x"]
+
+
 def test_machines_are_bounded() -> None:
     """The one longest untouched has to go; that is counted, and its events are unexplained."""
     program = compile_behaviors(read_behaviors(behavior("wait", WAITING, per="file")))
