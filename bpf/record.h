@@ -73,7 +73,10 @@ INLINE struct config *configuration(void)
 {
 	u32 zero = 0;
 	struct config *c = config.lookup(&zero);
-	return c && !c->off ? c : NULL;
+	if (c && c->off)
+		c = NULL;
+	OPAQUE(c); /* or later tests of c become tests of c->off, which Linux 6.1's verifier does not follow */
+	return c;
 }
 
 /* The configuration, if this process is to be reported and some behavior wants the trigger; else NULL. */

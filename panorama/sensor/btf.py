@@ -24,7 +24,7 @@ class KernelTypes:
 
     def __init__(self) -> None:
         if not VMLINUX.exists():
-            raise CannotSense(f"this kernel has no BTF ({VMLINUX}); Panorama needs one built with CONFIG_DEBUG_INFO_BTF")
+            raise CannotSense(f"this kernel has no BTF ({VMLINUX}); take one with CONFIG_DEBUG_INFO_BTF")
         try:
             lib = ctypes.CDLL("libbpf.so.1")
         except OSError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records, as bytes, to Events. The layout comes from bpf/event.h; meanings (kinds, addresses, paths) are given here."""
+"""Records, as bytes, to Events. The layout is that of bpf/event.h; kinds, addresses and paths get their meaning here."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Decoder:
         self._mount_ns = mount_ns
         self._real = real
         self._wanted = wanted
+        self.unfinished: set[int] = set()  # processes that ended with more open files than the kernel could report
 
     def decode(self, record: bytes) -> Event:
         """Raises Undecodable."""
@@ -72,7 +73,8 @@ class Decoder:
         if at > len(record):
             raise Undecodable(f"a record of {len(record)} bytes that says it has {at}")
         trigger = self._layout.triggers[f["trigger"]]
-        return self._event(trigger, f, texts, {name: bool(f["flags"] & bit) for name, bit in self._layout.flags.items()})
+        flag = {name: bool(f["flags"] & bit) for name, bit in self._layout.flags.items()}
+        return self._event(trigger, f, texts, flag)
 
     def _event(self, trigger: str, f: dict[str, Any], texts: list[bytes], flag: dict[str, bool]) -> Event:
         offset = self._offset()
@@ -100,6 +102,8 @@ class Decoder:
             self._socket(event, f, texts)
         elif trigger == "exit":
             event.status = f["value"]
+            if flag["more"]:
+                self.unfinished.add(event.process.pid)
             self._processes.ended(event.process.key)
         elif trigger == "fork":
             event.child = f["value"]

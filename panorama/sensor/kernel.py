@@ -29,6 +29,7 @@ COLUMNS = 32  # bpf/record.h
 _SEEN, _LOST, _UNEXPLAINED, _IGNORED, _RULES = 0, 1, 2, 3, 64
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
+_MOST_SAID = 1 << 16
 _TRACING = Path("/sys/kernel/tracing")
 
 
@@ -134,11 +135,12 @@ class Kernel:
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
         types.close()
-        with _quiet() as said:
-            try:
+        said = _quiet()
+        try:
+            with said:
                 self._bpf = self._bcc.BPF(text=source.encode(), cflags=[*options, "-Wno-unused-function"])
-            except Exception as error:
-                raise CannotSense(_reason(f"the eBPF program does not compile here: {error}", said)) from None
+        except Exception as error:
+            raise CannotSense(_reason(f"the eBPF program does not compile here: {error}", said.text)) from None
         self._bytes: list[bytes] = []
         self._configure(follow)
         self._compare_layout()
@@ -192,23 +194,12 @@ class Kernel:
         events = _TRACING / "events"
         kinds = self._bcc.BPF
         self.missing: list[str] = []
-        with _quiet() as said:
-            try:
-                programs = self._map("programs")
-                for number, function in tail_calls(self._served).items():
-                    loaded = self._bpf.load_func(function.encode(), kinds.TRACEPOINT)
-                    programs[programs.Key(number)] = programs.Leaf(loaded.fd)
-                for probe in self._probes:
-                    if probe.raw:
-                        self._bpf.attach_raw_tracepoint(tp=probe.tracepoint.encode(), fn_name=probe.function.encode())
-                    elif (events / probe.tracepoint.replace(":", "/")).exists():
-                        self._bpf.attach_tracepoint(tp=probe.tracepoint.encode(), fn_name=probe.function.encode())
-                    else:
-                        self.missing.append(probe.tracepoint)
-                        continue
-                    self._attached.append(probe)
-            except Exception as error:
-                raise CannotSense(_reason(f"the kernel refuses the eBPF program: {error}", said)) from None
+        said = _quiet()
+        try:
+            with said:
+                self._attach(events, kinds)
+        except Exception as error:
+            raise CannotSense(_reason(f"the kernel refuses the eBPF program: {error}", said.text)) from None
         ring = self._map("events")
 
         def keep(_: object, data: int, size: int) -> int:
@@ -218,6 +209,21 @@ class Kernel:
         ring.open_ring_buffer(keep)
         self._poll = select.epoll()
         self._poll.register(ring.map_fd, select.EPOLLIN)
+
+    def _attach(self, events: Path, kinds: Any) -> None:
+        programs = self._map("programs")
+        for number, function in tail_calls(self._served).items():
+            loaded = self._bpf.load_func(function.encode(), kinds.TRACEPOINT)
+            programs[programs.Key(number)] = programs.Leaf(loaded.fd)
+        for probe in self._probes:
+            if probe.raw:
+                self._bpf.attach_raw_tracepoint(tp=probe.tracepoint.encode(), fn_name=probe.function.encode())
+            elif (events / probe.tracepoint.replace(":", "/")).exists():
+                self._bpf.attach_tracepoint(tp=probe.tracepoint.encode(), fn_name=probe.function.encode())
+            else:
+                self.missing.append(probe.tracepoint)
+                continue
+            self._attached.append(probe)
 
     @property
     def tracepoints(self) -> list[str]:
@@ -303,28 +309,24 @@ class _quiet:
 
     def __enter__(self) -> _quiet:
         self._saved = os.dup(2)
-        self._read, write = os.pipe()
-        os.set_blocking(write, False)
-        os.set_blocking(self._read, False)
-        os.dup2(write, 2)
-        os.close(write)
+        self._kept = os.memfd_create("panorama-said")
+        os.dup2(self._kept, 2)
         self.text = ""
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drain()
+        self.text = os.pread(self._kept, _MOST_SAID, max(0, os.fstat(self._kept).st_size - _MOST_SAID)).decode(
+            errors="replace"
+        )
         os.dup2(self._saved, 2)
         os.close(self._saved)
-        os.close(self._read)
-
-    def drain(self) -> str:
-        with contextlib.suppress(BlockingIOError):
-            self.text += os.read(self._read, 1 << 16).decode(errors="replace")
-        return self.text
+        os.close(self._kept)
 
 
-def _reason(what: str, said: _quiet) -> str:
-    """One line: what failed, and the first thing the compiler or the kernel said about it."""
-    lines = [line.strip() for line in said.drain().splitlines() if "error" in line.lower() or "not " in line]
-    detail = f" ({lines[0]})" if lines else ""
-    return " ".join(f"{what}{detail}; see: panorama doctor".split())
+def _reason(what: str, said: str) -> str:
+    """One line: what failed, and what the compiler or the verifier said about it: its first error or its last word."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    verdict = [line for line in lines if not line.startswith(("processed ", "HINT:", "bpf: "))]
+    detail = (errors or verdict[-1:] or lines[-1:] or ["no reason given"])[0]
+    return " ".join(f"{what} ({detail}); see: panorama doctor".split())

@@ -128,7 +128,21 @@ class Sensor:
             elif len(self._latest) > 65536:
                 self._latest.popitem(last=False)
             items.append(self._rest(event) if self._reported and event.triggers[-1] == "close" else event)
+        if self._decoder.unfinished:
+            gone, self._decoder.unfinished = self._decoder.unfinished, set()
+            for session in self.kernel.open_sessions():
+                if session.pid in gone:
+                    self._give_up(session)
         return items
+
+    def _give_up(self, session: OpenSession) -> None:
+        """A session whose process is gone: its file has no name any more, so its syscalls are lost."""
+        calls = steps(vars_of(session), _is_socket(session))[1]
+        calls.pop("close")
+        if reported := self._reported.pop((session.pid, session.began, session.inode), None):
+            calls = _less(calls, _counted(reported))
+        self.lost = added(self.lost, calls)
+        self.kernel.forget_session(session)
 
     def _long_sessions(self) -> list[Event | Loss]:
         """Sessions open for `long_open` and used, once each; what follows comes with their end."""
@@ -136,6 +150,9 @@ class Sensor:
         limit = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._long_open
         for session in self.kernel.open_sessions():
             key = (session.pid, session.began, session.inode)
+            if session.began < limit and not os.path.exists(f"/proc/{session.pid}"):
+                self._give_up(session)
+                continue
             if session.began > limit or key in self._reported or session.rule or not self._used(session):
                 continue
             event = self._open_event(session, final=False)
@@ -281,7 +298,9 @@ def _path_of(session: OpenSession) -> str | None:
         for name in [str(session.fd), *os.listdir(folder)]:
             with contextlib.suppress(OSError):
                 found = os.stat(f"{folder}/{name}")
-                if found.st_ino == session.inode and _device(found.st_dev) == session.device:
+                # btrfs gives each subvolume an st_dev of its own, so the session's own descriptor need not have the same
+                same = name == str(session.fd) or _device(found.st_dev) == session.device
+                if same and found.st_ino == session.inode:
                     path = os.readlink(f"{folder}/{name}")
                     return path.removesuffix(" (deleted)") if found.st_nlink == 0 else path
     return None

@@ -95,6 +95,22 @@ def test_a_ring_that_is_too_small_loses_and_says_so(tmp_path: Path) -> None:
     assert outcome.losses > 0
 
 
+def test_more_open_files_at_exit_than_can_be_reported(tmp_path: Path) -> None:
+    """What cannot be told of them any more is counted as lost; nothing stays behind in the kernel."""
+    program, rules = compile_behaviors(load_behaviors([BEHAVIORS])), load_ignore(BEHAVIORS / "ignore.yaml")
+    session = Session(Loaded(program, rules), [], None, follow=True, long_open=30.0)
+    code = 'import os\nfor i in range(401): os.write(os.open(f"f{i}", os.O_WRONLY | os.O_CREAT), b"x")\nos._exit(0)'
+    assert follow(session, ["/bin/sh", "-c", f"cd {tmp_path} && exec /usr/bin/python3 -ISsc '{code}'"]) == 0
+    left = list(session.sensor.kernel.open_sessions())
+    tally = session.end()
+    session.sensor.kernel.close()
+    assert not left
+    assert not tally.missing(), tally.text()
+    made = session.pipeline.lines
+    assert made >= 40
+    assert tally.lost.get("open", 0) == 401 - made
+
+
 def test_the_sums_are_printed(tmp_path: Path) -> None:
     """What a user sees: the equation, with nothing unaccounted for."""
     done = subprocess.run(

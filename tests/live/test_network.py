@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Sshd:
 
 
 @pytest.fixture
-def sshd(tmp_path: Path, started: Start) -> Iterator[Sshd]:
+def sshd(tmp_path: Path, started: Start) -> Sshd:
     folder = tmp_path / "ssh"
     folder.mkdir()
     Path("/run/sshd").mkdir(exist_ok=True)
@@ -64,8 +64,10 @@ def sshd(tmp_path: Path, started: Start) -> Iterator[Sshd]:
         server = started("/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "config"), stderr=log)
     wait_for(port)
     time.sleep(0.2)  # the connection that asked is gone
-    options = f"-i {folder}/id -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile={folder}/known -o BatchMode=yes"
-    yield Sshd(port, server.pid, options)
+    options = (
+        f"-i {folder}/id -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile={folder}/known -o BatchMode=yes"
+    )
+    return Sshd(port, server.pid, options)
 
 
 def test_scp_from_both_ends(told: Tell, sshd: Sshd, tmp_path: Path) -> None:

@@ -121,7 +121,10 @@ def test_steps_come_one_by_one_and_in_order(steps: Watcher, tmp_path: Path) -> N
         tmp_path,
     )
     wanted = ["opened a", "opened b", "begins_reading a", "begins_writing b", "moved b -> c", "closed a", "closed c"]
-    check([line for line in run.of("python3") if not line.split()[1] in ("started", "ended")], [f"python3 {w}" for w in wanted])
+    check(
+        [line for line in run.of("python3") if line.split()[1] not in ("started", "ended")],
+        [f"python3 {w}" for w in wanted],
+    )
 
 
 def test_the_life_of_processes(steps: Watcher, tmp_path: Path) -> None:
@@ -170,7 +173,10 @@ def test_what_connections_carried(steps: Watcher, tmp_path: Path) -> None:
 
 def test_timeouts(steps: Watcher, tmp_path: Path) -> None:
     """What did not happen in time is told; what did is not."""
-    run = steps.run("mkdir marker; exec -a x python3 -ISc 'import os,time; os.mkdir(\"d\"); os.chdir(\"d\"); os.mkdir(\"marker\"); os.rmdir(\"marker\"); os.mkdir(\"marker\"); time.sleep(0.6)'", tmp_path)
+    run = steps.run(
+        'mkdir marker; exec -a x python3 -ISc \'import os,time; os.mkdir("d"); os.chdir("d"); os.mkdir("marker"); os.rmdir("marker"); os.mkdir("marker"); time.sleep(0.6)\'',
+        tmp_path,
+    )
     assert [line for line in run.words if " left " in line] == ["python3 left marker"]
 
 

@@ -44,7 +44,11 @@ CASES = {
     ),
     "touch": ("", "touch 1 2; touch 1", ["touch create 1", "touch create 2"]),
     "rm": ("touch 1 2", "rm 1 2", ["rm remove 1", "rm remove 2"]),
-    "rm of a tree": ("mkdir -p d/e; touch d/f d/e/g", "rm -r d/e d", ["rm remove g", "rm rmdir e", "rm remove f", "rm rmdir d"]),
+    "rm of a tree": (
+        "mkdir -p d/e; touch d/f d/e/g",
+        "rm -r d/e d",
+        ["rm remove g", "rm rmdir e", "rm remove f", "rm rmdir d"],
+    ),
     "split": ("printf '1\\n2\\n3\\n' > s", "split s", ["split read s", "split create xaa"]),
     "split by lines": (
         "printf '1\\n2\\n3\\n' > s",
@@ -56,7 +60,11 @@ CASES = {
         "gzip g g2",
         ["gzip read g", "gzip create g.gz", "gzip remove g", "gzip read g2", "gzip create g2.gz", "gzip remove g2"],
     ),
-    "gunzip": ("echo g > g; gzip g", "gunzip g.gz", ["gunzip read gunzip", "gzip read g.gz", "gzip create g", "gzip remove g.gz"]),
+    "gunzip": (
+        "echo g > g; gzip g",
+        "gunzip g.gz",
+        ["gunzip read gunzip", "gzip read g.gz", "gzip create g", "gzip remove g.gz"],
+    ),
     "gzip -d": ("echo g > g; gzip g", "gzip -d g.gz", ["gzip read g.gz", "gzip create g", "gzip remove g.gz"]),
     "zip": (
         "echo z > z",
@@ -118,7 +126,11 @@ CASES = {
         "install -m 755 s t",
         ["install remove t", "install create t", "install read s"],
     ),
-    "truncate": ("echo s > s", "truncate -s 100 s; truncate -s 0 s; truncate -s 5 n", ["truncate write s", "truncate cover s", "truncate create n"]),
+    "truncate": (
+        "echo s > s",
+        "truncate -s 100 s; truncate -s 0 s; truncate -s 5 n",
+        ["truncate write s", "truncate cover s", "truncate create n"],
+    ),
     "calls that fail": (
         "mkdir d",
         "cat nowhere; rm nowhere; mv nowhere x; rmdir nowhere; mkdir d; ln nowhere y; chmod 600 nowhere; true",

@@ -150,7 +150,13 @@ def test_a_long_name_and_a_long_path_text(told: Tell, tmp_path: Path) -> None:
 def test_names_that_are_hostile(told: Tell, tmp_path: Path) -> None:
     """Newlines, escapes, quotes and bytes that are not UTF-8 arrive whole and leave quoted."""
     run = told("touch $'a\\nb' $'\\e[31m' $'\\xff' '\"' 'x y'")
-    assert [os.fsencode(Path(path).name) for path in paths(run, "create")] == [b"a\nb", b"\x1b[31m", b"\xff", b'"', b"x y"]
+    assert [os.fsencode(Path(path).name) for path in paths(run, "create")] == [
+        b"a\nb",
+        b"\x1b[31m",
+        b"\xff",
+        b'"',
+        b"x y",
+    ]
     assert run.words == [
         'touch create "a\\nb"',
         'touch create "\\x1b[31m"',
@@ -173,7 +179,11 @@ def test_files_without_a_name(told: Tell, tmp_path: Path) -> None:
             """
         )
     )
-    told_files = {(line.verb, line.events[-1].file.path.split(":")[0], line.events[-1].file.mark) for line in run.lines if line.events[-1].file}
+    told_files = {
+        (line.verb, line.events[-1].file.path.split(":")[0], line.events[-1].file.mark)
+        for line in run.lines
+        if line.events[-1].file
+    }
     assert ("write", "memfd", "unreachable") in told_files
     assert any(verb == "create" and "#" in path for verb, path, _ in told_files)
 
@@ -303,7 +313,7 @@ def test_a_process_killed_reports_its_open_files(told: Tell, tmp_path: Path) -> 
 
 def test_many_files_open_at_exit(told: Tell, tmp_path: Path) -> None:
     """Forty files written and never closed."""
-    run = told(python("import os\nfor i in range(41): os.write(os.open(f\"f{i}\", os.O_WRONLY | os.O_CREAT), b\"x\")"))
+    run = told(python('import os\nfor i in range(41): os.write(os.open(f"f{i}", os.O_WRONLY | os.O_CREAT), b"x")'))
     assert sorted(run.words) == sorted(f"python3 create f{i}" for i in range(41))
 
 
@@ -383,7 +393,9 @@ def server(family: socket.AddressFamily, address: object, kind: int = socket.SOC
     return listener
 
 
-@pytest.mark.parametrize(("family", "host", "shown"), [("AF_INET", "127.0.0.1", "127.0.0.1"), ("AF_INET6", "::1", "[[]::1]")])
+@pytest.mark.parametrize(
+    ("family", "host", "shown"), [("AF_INET", "127.0.0.1", "127.0.0.1"), ("AF_INET6", "::1", "[[]::1]")]
+)
 def test_both_ends_of_a_connection(told: Tell, family: str, host: str, shown: str) -> None:
     """Client and server in two processes: listen, connect and accept, each with both addresses."""
     run = told(

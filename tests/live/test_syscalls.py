@@ -47,7 +47,10 @@ CASES = {
     "open": ('call(0, call(2, b"b", os.O_RDONLY, 0), room, 9)', ["read b"]),
     "creat": ('call(85, b"n", 0o644)', ["create n"]),
     "openat": ('call(0, call(257, CWD, b"b", os.O_RDONLY, 0), room, 9)', ["read b"]),
-    "openat2": ('call(0, call(437, CWD, b"b", struct.pack("QQQ", os.O_RDWR | os.O_TRUNC, 0, 0), 24), room, 9)', ["cover b"]),
+    "openat2": (
+        'call(0, call(437, CWD, b"b", struct.pack("QQQ", os.O_RDWR | os.O_TRUNC, 0, 0), 24), room, 9)',
+        ["cover b"],
+    ),
     "read": ("call(0, a, room, 9)", ["read a"]),
     "pread64": ("call(17, a, room, 9, 0)", ["read a"]),
     "readv": ('call(19, a, vector(b"xxx"), 1)', ["read a"]),
@@ -60,7 +63,10 @@ CASES = {
     "pwritev2": ('call(328, a, vector(b"x"), 1, 0, 0, 0)', ["write a"]),
     "sendfile": ('call(40, os.open("n", os.O_WRONLY | os.O_CREAT), a, 0, 9)', ["read a", "create n"]),
     "copy_file_range": ('call(326, a, 0, os.open("n", os.O_WRONLY | os.O_CREAT), 0, 9, 0)', ["read a", "create n"]),
-    "splice": ('r, w = os.pipe(); call(275, a, 0, w, 0, 9, 0); call(275, r, 0, os.open("n", os.O_WRONLY | os.O_CREAT), 0, 9, 0)', ["read a", "create n"]),
+    "splice": (
+        'r, w = os.pipe(); call(275, a, 0, w, 0, 9, 0); call(275, r, 0, os.open("n", os.O_WRONLY | os.O_CREAT), 0, 9, 0)',
+        ["read a", "create n"],
+    ),
     "ftruncate": ("call(77, a, 0)", ["cover a"]),
     "ftruncate to a size": ("call(77, a, 1)", ["write a"]),
     "truncate": ('call(76, b"b", 0)', ["cover b"]),
@@ -87,9 +93,18 @@ CASES = {
     "lchown": ('call(94, b"b", 1, -1)', ["chown b 1:-"]),
     "fchown": ("call(93, a, 1, 2)", ["chown a 1:2"]),
     "fchownat": ('call(260, CWD, b"b", -1, 2, 0)', ["chown b -:2"]),
-    "fchmod of a file just made": ('n = os.open("n", os.O_CREAT | os.O_WRONLY); call(91, n, 0o600); os.close(n); call(90, b"n", 0o644)', ["create n"]),
-    "the same file moved meanwhile": ('os.close(os.open("n", os.O_CREAT | os.O_WRONLY)); os.rename("n", "m"); os.chmod("m", 0o600)', ["create n", "rename n -> m"]),
-    "an earlier file of that name": ('os.close(os.open("n", os.O_CREAT | os.O_WRONLY)); os.rename("b", "n"); os.chmod("n", 0o600)', ["create n", "rename b -> n", "chmod n 0600"]),
+    "fchmod of a file just made": (
+        'n = os.open("n", os.O_CREAT | os.O_WRONLY); call(91, n, 0o600); os.close(n); call(90, b"n", 0o644)',
+        ["create n"],
+    ),
+    "the same file moved meanwhile": (
+        'os.close(os.open("n", os.O_CREAT | os.O_WRONLY)); os.rename("n", "m"); os.chmod("m", 0o600)',
+        ["create n", "rename n -> m"],
+    ),
+    "an earlier file of that name": (
+        'os.close(os.open("n", os.O_CREAT | os.O_WRONLY)); os.rename("b", "n"); os.chmod("n", 0o600)',
+        ["create n", "rename b -> n", "chmod n 0600"],
+    ),
     "read and then written": ('call(0, a, room, 1); call(1, a, b"x", 1)', ["write a"]),
     "opened only": ("pass", []),
     "read nothing": ("call(0, a, room, 0)", ["read a"]),
@@ -103,7 +118,7 @@ def test_syscall(name: str, told: Tell, tmp_path: Path) -> None:
     code, wanted = CASES[name]
     if "renameat2" in name:
         (tmp_path / "n").unlink(missing_ok=True)
-        code = code.replace(', 1)', ", 0)")
+        code = code.replace(", 1)", ", 0)")
     run = told(python(PRELUDE + code))
     assert run.status == 0, run.output
     check([line for line in run.words if not line.startswith("bash")], [f"python3 {line}" for line in wanted])
@@ -127,7 +142,9 @@ def test_every_syscall_of_every_trigger_has_a_probe() -> None:
     named = {name for trigger in TRIGGERS.values() for name in trigger.syscalls}
     points = {name for trigger in TRIGGERS.values() for name in trigger.tracepoints}
     assert named == {word for word in words if not word.startswith("sched")}
-    assert {point.partition(":")[2] for point in points} == {w.rpartition(":")[2] for w in words if w.startswith("sched")}
+    assert {point.partition(":")[2] for point in points} == {
+        w.rpartition(":")[2] for w in words if w.startswith("sched")
+    }
 
 
 def test_only_what_behaviors_use_is_attached(watcher: Watcher) -> None:
