@@ -120,3 +120,4 @@ class Loss:
     cpu: int
     first: int
     count: int
+    since_boot: int = 0  # ns: processes that started later cannot have lost anything; 0 where that is not known

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .event import Event, Loss
+from .event import Event, Loss, Process
 from .ignore import IgnoreRules
 from .machines.compiler import Program
 from .machines.engine import Engine
@@ -19,15 +19,19 @@ __all__ = ["Pipeline"]
 class Pipeline:
     """Feed it items in order with `take`, then `finish` once. `deliver` gets each line, numbered from 1.
 
-    It reads no clock: what it does depends on the items alone, so a trace gives the same lines again.
+    It reads no clock: what it does depends on the items alone, so a trace gives the same lines again. What was lost is
+    told in the name of `recorder`, the Panorama that sensed it: this process unless given.
     """
 
-    def __init__(self, program: Program, rules: IgnoreRules, deliver: Callable[[Line], None]) -> None:
+    def __init__(
+        self, program: Program, rules: IgnoreRules, deliver: Callable[[Line], None], recorder: Process | None = None
+    ) -> None:
         self.engine = Engine(program)
         self.rules = rules
         self.lines = 0
         self.losses = 0  # records that never came
         self._deliver = deliver
+        self._recorder = recorder
 
     def take(self, items: Iterable[Event | Loss]) -> None:
         for item in items:
@@ -35,7 +39,7 @@ class Pipeline:
                 self.engine.taint(item)
                 self.losses += item.count
                 words = f"{item.count} events (cpu {item.cpu}, sequence {item.first} to {item.first + item.count - 1})"
-                self._write([notice(item.time, "lost", words)])
+                self._write([notice(item.time, "lost", words, process=self._recorder)])
             elif self.rules.keep(item):
                 self._write(self.engine.feed(item))
             else:

@@ -40,7 +40,10 @@ _LAST_NS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class TraceHeader:
-    """Where and with what a trace was recorded; `behaviors` is the digest of the set that was loaded."""
+    """Where and with what a trace was recorded; `behaviors` is the digest of the set that was loaded.
+
+    `pid`, `ppid` and `user` are those of the Panorama that recorded it, in whose name a replay says what was lost.
+    """
 
     kernel: str = ""
     host: str = ""
@@ -49,6 +52,13 @@ class TraceHeader:
     panorama: str = ""
     behaviors: str = ""
     started: int = 0
+    pid: int = 0
+    ppid: int = 0
+    user: str = "root"
+
+    @property
+    def recorder(self) -> Process:
+        return Process(self.pid, 0, self.ppid, user=self.user, command="panorama")
 
 
 class TraceWriter:
@@ -62,7 +72,8 @@ class TraceWriter:
 
     def write(self, item: Event | Loss) -> None:
         if isinstance(item, Loss):
-            self._line({"loss": item.count, "cpu": item.cpu, "first": item.first, "time": item.time})
+            data = plain(item)
+            self._line({"loss": data.pop("count")} | data)
             return
         data = plain(item)
         del data["triggers"]

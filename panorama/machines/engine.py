@@ -38,6 +38,7 @@ MOST_ANCESTORS = 8
 
 _MOST_PROCESSES = 65536  # whose names are known, for child triggers
 _MOST_SELECTIONS = 4096  # kinds of process for which the matching behaviors are known
+_FOREVER = 2**63
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -59,6 +60,7 @@ class Engine:
         self._processes: OrderedDict[ProcessKey, Process] = OrderedDict()
         self._now = 0
         self._epoch = 0  # losses so far
+        self._lost_until = 0  # ns since boot: processes that began earlier may have lost records
         self._takers: list[Machine] = []  # of the current event
         self._told = False  # the current event is in a line
         self._lines: list[Line] = []
@@ -100,8 +102,13 @@ class Engine:
         return self._written()
 
     def taint(self, loss: Loss) -> None:
-        """Records were lost: lines of the machines that are alive now are partial."""
+        """Records were lost: lines are partial of all machines that they could have moved.
+
+        Those are the machines alive now, and those of processes that had begun by then, unless a machine of that
+        behavior never stays in a state that a lost record could have led to.
+        """
         self._epoch += 1
+        self._lost_until = max(self._lost_until, loss.since_boot or _FOREVER)
 
     def _written(self) -> list[Line]:
         lines, self._lines = self._lines, []
@@ -189,7 +196,10 @@ class Engine:
                 break
         else:
             return
-        machine = machine or Machine(table, owner.key, key, self._epoch)
+        if machine is None:
+            machine = Machine(table, owner.key, key, self._epoch)
+            # a record that was lost may have moved it before, so its first state is not known to be that
+            machine.partial = owner.start < self._lost_until and table.behavior.lasting
         machine.process = owner
         machine.last = event
         machine.partial = machine.partial or partial

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ..vocabulary import TRIGGERS
+from ..vocabulary import SESSION_TRIGGERS, TRIGGERS
 
 __all__ = [
     "Behavior",
@@ -112,6 +112,16 @@ class Behavior:
         for transition in self.transitions:
             found += [*transition.sources, *([transition.dest] if transition.dest else [])]
         return tuple(dict.fromkeys([*found, *self.declared]))
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a machine can be in another than its first state from one event to the next.
+
+        A machine of files that only takes the steps of sessions begins and ends with each of them.
+        """
+        if not any(transition.dest for transition in self.transitions):
+            return False
+        return not (self.layer == "operation" and self.per == "file" and set(self.triggers) <= set(SESSION_TRIGGERS))
 
     @property
     def triggers(self) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Oracle:
         self._calls: list[tuple[Event, dict[str, int]]] = []  # every event ever fed
         self._told: set[int] = set()  # the id of every event in a line of an operation
         self._fed: list[Event] = []  # keeps ids unique
+        self._losses: list[int] = []  # ns since boot
 
     def feed(self, event: Event) -> list[Line]:
         """The lines of the timeouts before it, then its own."""
@@ -86,6 +87,7 @@ class Oracle:
         """Marks everything that is under way."""
         for run in self._runs:
             run.partial = True
+        self._losses.append(loss.since_boot or 2**63)
 
     def sums(self) -> tuple[dict[str, int], dict[str, int]]:
         """Syscalls by trigger: received, and in lines."""
@@ -156,6 +158,7 @@ class Oracle:
             if run.behavior is behavior and run.owner.key == owner.key and run.sub == sub:
                 return run
         run = _Run(behavior, owner, sub)
+        run.partial = behavior.lasting and any(owner.start < moment for moment in self._losses)
         self._machines[behavior.name].add_model(run)
         return run
 

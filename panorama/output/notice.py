@@ -10,16 +10,17 @@ from functools import lru_cache
 from ..event import Process
 from .line import Line
 
-__all__ = ["notice"]
+__all__ = ["myself", "notice"]
 
 
 def notice(time: int, verb: str, text: str, severity: str = "warning", process: Process | None = None) -> Line:
     """`... panorama <verb> <text>` by this process, or by `process`; behavior and layer are named panorama too."""
-    return Line(time, process or _myself(), verb, (text,), behavior="panorama", layer="panorama", severity=severity)
+    return Line(time, process or myself(), verb, (text,), behavior="panorama", layer="panorama", severity=severity)
 
 
 @lru_cache(maxsize=1)
-def _myself() -> Process:
+def myself() -> Process:
+    """This process, as its own lines name it."""
     uid = os.getuid()
     try:
         user = pwd.getpwuid(uid).pw_name

@@ -291,10 +291,25 @@ def test_doubt_is_handed_on() -> None:
     after = "- {trigger: end, source: idle, dest: over}\n- {trigger: end, source: over, emit: twice}"
     talk = Dialogue(late | behavior("after", after, layer="activity"))
     talk.say(point(CAT, "chmod", "/x"))
-    talk.engine.taint(Loss(0, 0, 0, 1))
+    talk.engine.taint(Loss(0, 0, 0, 1, since_boot=CAT.start))
     talk.say(point(CAT, "unlink", "/x"), point(CAT, "chmod", "/x"))
     assert talk.say(point(CAT, "unlink", "/x")) == ["cat end x", "cat twice x"]
     assert [line.certainty for line in talk.lines] == ["certain", "partial"]
+
+
+def test_a_loss_may_have_moved_a_machine_that_nobody_has_seen() -> None:
+    """No machine means "this process did not make the file"; after a loss that is not known of an older process."""
+    made = "- {trigger: mkdir, source: idle, dest: made}\n- {trigger: chmod, source: idle, emit: changed}"
+    ends = made + "\n- {trigger: rmdir, source: made}"
+    talk = Dialogue(behavior("changes", ends) | behavior("removes", "- {trigger: unlink, source: idle, emit: removed}"))
+    talk.engine.taint(Loss(0, 0, 0, 1, since_boot=CAT.start + 1))
+    young = replace(CAT, pid=CAT.pid + 1, start=CAT.start + 2)
+    talk.say(point(CAT, "chmod", "/x"), point(young, "chmod", "/x"), point(CAT, "unlink", "/x"))
+    assert [(line.verb, line.certainty) for line in talk.lines] == [
+        ("changed", "partial"),
+        ("changed", "certain"),
+        ("removed", "certain"),
+    ]
 
 
 def test_lines_of_a_process_and_its_parent_are_in_the_order_of_names() -> None:
