@@ -7,7 +7,7 @@
  * A record is this struct followed by four texts, whose lengths are the *_size fields, in this order:
  *   file_base  names from a directory entry up to the root, each ended by NUL, the leaf first
  *   file_text  a path as the program gave it, relative to file_base; or argv; or a UNIX address
- *   to_base    the same two for the new name of rename and link;
+ *   to_base    the same two for the new name of rename and link, or see FLAG_MADE
  *   to_text    a symbolic link's target, or this end's UNIX address
  */
 #define COMMAND_SIZE 16
@@ -23,6 +23,7 @@
 #define FLAG_TO_DETACHED 128
 #define FLAG_TEXT_LOST 256	/* file_text or to_text could not be read */
 #define FLAG_UNNAMED 512	/* O_TMPFILE */
+#define FLAG_MADE 8192		/* chmod, chown by name: to_base is the file this process made last, still open */
 #define FLAG_MORE 2048		/* exit: sessions are left that could not be reported */
 #define FLAG_POINTED 4096	/* inside the kernel: a datagram socket with a peer to which nothing was sent yet */
 #define FLAG_CHROOT 1024	/* the process's root is not its mount namespace's root */

@@ -64,6 +64,8 @@ INLINE int opened(struct leave *ctx, u64 flags)
 	session_fill(&s, key.file, inode, mode, magic, ctx->result, found);
 	if (sessions.update(&key, &s))
 		count(LOST, OPEN, 1);
+	if (found)
+		last_made.update(&key.pid, &key.file);
 	if (c->single & (1u << OPEN) && !s.rule)
 		send_single(c, task, key.file, &s, OPEN, 0);
 	return 0;

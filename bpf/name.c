@@ -78,6 +78,25 @@ INLINE u32 append_text(struct record *r, u32 used, s32 size, char *text, u64 use
 	return (u32)n & (PATH_ROOM * 2 - 1);
 }
 
+/* The file that this process has made and still has open, for user space to compare names with. */
+INLINE bool path_of_last_made(struct record *r)
+{
+	struct session_key key = {.pid = bpf_get_current_pid_tgid() >> 32};
+	u64 *file = last_made.lookup(&key.pid);
+	struct session *s;
+	if (!file)
+		return false;
+	key.file = *file;
+	if (!(s = sessions.lookup(&key)))
+		return false;
+	path_of_struct(&r->walk, AT(key.file, file, f_path));
+	r->event.flags |= FLAG_MADE | (s->flags & (FLAG_CREATED | FLAG_TRUNCATED));
+	r->event.inode = s->inode;
+	r->event.device = s->device;
+	r->event.mode = s->mode;
+	return true;
+}
+
 /* chroot(2): absolute links inside it mean something else than they do for us */
 INLINE void record_root(struct event *e, void *task)
 {
@@ -125,18 +144,23 @@ int exit_unlink(struct leave *ctx)
 	used = r->walk.used & TAIL_MASK;
 	e->file_text_size = append_text(r, used, p->text_size, p->text, p->text_at);
 	used = (used + e->file_text_size) & TAIL_MASK;
+	bool other = p->to_at && trigger != SYMLINK;
+	if (other) {
+		first = p->to[0];
+		if (p->to_size <= 0)
+			bpf_probe_read_user(&first, 1, (void *)p->to_at);
+		path_of_start(&r->walk, task, p->to_directory, first);
+	} else if (trigger == CHMOD || trigger == CHOWN) {
+		other = path_of_last_made(r);
+	}
+	if (other) {
+		r->walk.used = used;
+		path_walk(r);
+		e->to_base_size = r->walk.used - used;
+		e->flags |= r->walk.flags * (FLAG_TO_CUT / FLAG_FILE_CUT);
+		used = r->walk.used & TAIL_MASK;
+	}
 	if (p->to_at) {
-		if (trigger != SYMLINK) {
-			first = p->to[0];
-			if (p->to_size <= 0)
-				bpf_probe_read_user(&first, 1, (void *)p->to_at);
-			path_of_start(&r->walk, task, p->to_directory, first);
-			r->walk.used = used;
-			path_walk(r);
-			e->to_base_size = r->walk.used - used;
-			e->flags |= r->walk.flags * (FLAG_TO_CUT / FLAG_FILE_CUT);
-			used = r->walk.used & TAIL_MASK;
-		}
 		e->to_text_size = append_text(r, used, p->to_size, p->to, p->to_at);
 		used = (used + e->to_text_size) & TAIL_MASK;
 	}

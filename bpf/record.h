@@ -159,9 +159,11 @@ INLINE void record_send(struct record *r, u32 used)
 	r->event.time = bpf_ktime_get_boot_ns();
 	used &= TAIL_MASK;
 	if (events.ringbuf_output(&r->event, sizeof(struct event) + used, 0)) {
-		if (c->wanted & (1u << (r->event.trigger & 31)))
+		if (c->wanted & (1u << (r->event.trigger & 31))) {
 			count_record(LOST, &r->event);
-		else
-			count(LOST, TRIGGERS, 1); /* of a process's life, which user space keeps track of anyway */
+		} else { /* of a process's life, which user space keeps track of whether a behavior asks or not */
+			count(SEEN, TRIGGERS, 1);
+			count(LOST, TRIGGERS, 1);
+		}
 	}
 }

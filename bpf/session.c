@@ -35,6 +35,9 @@ struct session {
 };
 BPF_HASH(sessions, struct session_key, struct session, SESSIONS);
 
+/* The file that a process made or emptied last: it is the one whose mode it sets next, often by name. */
+BPF_TABLE("lru_hash", u32, u64, last_made, 8192);
+
 struct verdict {
 	u32 rule;		/* number + 1 */
 	u32 only_read;		/* the rule is about files that are only read */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records, as bytes, to Events. The layout is that of bpf/event.h; kinds, addresses and paths get their meaning here."""
+"""Records, as bytes, to Events. The layout is that of bpf/event.h; kinds, addresses and paths get a meaning here."""
 
 from __future__ import annotations
 
@@ -143,10 +143,14 @@ class Decoder:
             path, mark = named(path, given, real)
             if follow and not mark:
                 path, mark = (os.path.realpath(path), "") if real and os.path.lexists(path) else (path, "given")
+        inode, device, mode = f["inode"], f["device"], f["mode"]
+        if flag["made"] and from_names(to_base) != path:  # it made another file
+            event.created = event.truncated = False
+            inode = device = mode = 0
         if flag["text_lost"]:
             mark = "lost"
         mark = "unreachable" if flag["file_detached"] else "cut" if flag["file_cut"] else mark
-        event.file = File(_marked(path, mark), f["inode"], f["device"], file_kind(f["mode"]), mark)
+        event.file = File(_marked(path, mark), inode, device, file_kind(mode), mark)
         if trigger in ("rename", "link"):
             to, to_mark = named(from_names(to_base), os.fsdecode(to_text.rstrip(b"\0")), real)
             to_mark = "unreachable" if flag["to_detached"] else "cut" if flag["to_cut"] else to_mark

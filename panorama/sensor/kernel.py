@@ -173,6 +173,7 @@ class Kernel:
         config.wanted = sum(1 << number[name] for name in demand.counted)
         config.single = sum(1 << number[name] for name in demand.eager)
         config.follow = follow
+        config.off = 1  # until all is attached: what only half of the probes saw does not add up
         config.untouched = demand.untouched
         config.sockets = demand.connections
         for kind, rule in demand.kinds:
@@ -200,6 +201,10 @@ class Kernel:
                 self._attach(events, kinds)
         except Exception as error:
             raise CannotSense(_reason(f"the kernel refuses the eBPF program: {error}", said.text)) from None
+        table = self._map("config")
+        config = table[table.Key(0)]
+        config.off = 0
+        table[table.Key(0)] = config
         ring = self._map("events")
 
         def keep(_: object, data: int, size: int) -> int:

@@ -120,7 +120,8 @@ class Sensor:
                 continue
             expected = self._expected.get(event.cpu, 0)
             if event.sequence > expected:
-                items.append(Loss(event.time, event.cpu, expected, event.sequence - expected))
+                count = event.sequence - expected
+                items.append(Loss(event.time, event.cpu, expected, count, event.time - self._offset))
             self._expected[event.cpu] = event.sequence + 1
             self._latest[event.process.pid] = event.process
             if "exit" in event.triggers:
@@ -180,7 +181,6 @@ class Sensor:
         elif not self._used(session) or (reported and not calls):
             self.unexplained = added(self.unexplained, calls)
         elif event := self._open_event(session, final=True):
-            event.calls = calls
             return [self._without(event, reported) if reported else event]
         else:
             self.lost = added(self.lost, calls)
@@ -298,7 +298,7 @@ def _path_of(session: OpenSession) -> str | None:
         for name in [str(session.fd), *os.listdir(folder)]:
             with contextlib.suppress(OSError):
                 found = os.stat(f"{folder}/{name}")
-                # btrfs gives each subvolume an st_dev of its own, so the session's own descriptor need not have the same
+                # btrfs gives each subvolume an st_dev of its own: for the session's own descriptor it need not agree
                 same = name == str(session.fd) or _device(found.st_dev) == session.device
                 if same and found.st_ino == session.inode:
                     path = os.readlink(f"{folder}/{name}")

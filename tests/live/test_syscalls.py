@@ -105,6 +105,10 @@ CASES = {
         'os.close(os.open("n", os.O_CREAT | os.O_WRONLY)); os.rename("b", "n"); os.chmod("n", 0o600)',
         ["create n", "rename b -> n", "chmod n 0600"],
     ),
+    "chmod by name of a file still open": (
+        'n = os.open("n", os.O_CREAT | os.O_WRONLY); os.chmod("b", 0o600); os.chmod("./n", 0o600); os.close(n)',
+        ["chmod b 0600", "create n"],
+    ),
     "read and then written": ('call(0, a, room, 1); call(1, a, b"x", 1)', ["write a"]),
     "opened only": ("pass", []),
     "read nothing": ("call(0, a, room, 0)", ["read a"]),
