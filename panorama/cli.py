@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from types import ModuleType
+from typing import NoReturn
 
 from . import __version__
 from .commands import doctor, record, replay, run, watch
-from .errors import PanoramaError, ReaderGone
+from .errors import PanoramaError, ReaderGone, UsageError
+from .plain import nearest
 
 __all__ = ["main"]
 
@@ -27,24 +30,49 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see: {self.prog} --help")
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser, and that of each command."""
+    parser = _Parser(
         prog="panorama", description="Writes down what programs do: one line for each thing done, not for each syscall."
     )
     parser.add_argument("--version", action="version", version=f"panorama {__version__}")
     words = parser.add_subparsers(dest="word", metavar="COMMAND")
+    parsers = {}
     for word, (module, summary) in _COMMANDS.items():
-        module.add(words.add_parser(word, help=summary, description=summary[0].upper() + summary[1:] + "."))
-    return parser
+        parsers[word] = words.add_parser(word, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        module.add(parsers[word])
+    return parser, parsers
+
+
+def _parsed(given: list[str]) -> argparse.Namespace:
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
+        given = ["run", *given]
+    if not given[0].startswith("-") and given[0] not in _COMMANDS:
+        near = nearest(given[0], _COMMANDS) or f"; there are {', '.join(_COMMANDS)}"
+        raise UsageError(f"there is no command '{given[0]}'{near}")
+    parser, parsers = _parsers()
+    parsed, rest = parser.parse_known_args(given)
+    if rest:
+        option = rest[0].partition("=")[0]
+        known = parsers[parsed.word]
+        options = re.findall(r"--([a-z-]+)", known.format_help())
+        near = nearest(option[2:], options).replace("'", "'--", 1) if option.startswith("--") else ""
+        kind = "unknown option" if option.startswith("-") else "nothing to do with"
+        raise UsageError(f"{kind} '{option}'{near or f'; see: {known.prog} --help'}")
+    return parsed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
-        given = ["run", *given]
-    parsed = _parser().parse_args(given)
     try:
+        parsed = _parsed(sys.argv[1:] if arguments is None else arguments)
         status: int = _COMMANDS[parsed.word][0].run(parsed)
     except ReaderGone:
         return 0

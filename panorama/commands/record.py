@@ -6,33 +6,39 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .common import Session, add_behavior_options, load, record_to, stopped
-from .watch import command_of, record
+from .common import Session, add_behavior_options, load, record_to, said, stopped
+from .watch import add_command, command_of, follow
 
 __all__ = ["add", "run"]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the trace; .gz compresses it")
-    parser.add_argument("-u", "--user", help="run the command as this user")
+    add_command(parser, "print the sums at the end, as without a command")
     add_behavior_options(parser)
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
 
 
 def run(arguments: argparse.Namespace) -> int:
     loaded = load(arguments)
-    command = command_of(arguments)
-    if command:
-        status, lines = record(loaded, arguments.output, command, arguments.user)
-        print(f"panorama: {arguments.output}: {lines} lines; see: panorama replay {arguments.output}", file=sys.stderr)
-        return status
-    stop = stopped()
-    session = Session(loaded, [], record_to(arguments.output, loaded), follow=False, long_open=30.0)
+    command, identity = command_of(arguments)
+    session = Session(loaded, [], None, follow=bool(command), long_open=arguments.long_open)
+    session.trace = trace = record_to(
+        arguments.output, loaded, command
+    )  # not before it is known that there is a sensor
+    status = 0
     with session.sensor:
-        session.sensor.start()
-        print("panorama: recording; Ctrl-C stops", file=sys.stderr)
-        while not stop:
-            session.turn()
+        if command:
+            status = follow(session, command, identity)
+        else:
+            stop = stopped()
+            session.sensor.start()
+            print("panorama: recording; Ctrl-C stops", file=sys.stderr)
+            while not stop and not trace.failed:
+                session.turn()
         tally = session.end()
-    print("panorama: " + tally.text(), file=sys.stderr)
-    return 0
+    if arguments.sums or not command:
+        print(said(tally), file=sys.stderr)
+    elif not trace.failed:
+        see = f"see: panorama replay {arguments.output}"
+        print(f"panorama: {arguments.output}: {tally.lines} lines; {see}", file=sys.stderr)
+    return 1 if trace.failed else status

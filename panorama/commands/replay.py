@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from ..errors import Problem
 from ..output.context import Context
-from ..output.sinks import Console, Sink
 from ..output.formats import formatter
+from ..output.sinks import Console, Sink
 from ..output.text import wants_colour
 from ..pipeline import Pipeline
 from ..trace import read_trace
-from .common import add_behavior_options, add_format_option, closing, header, load, sums_of
+from .common import add_behavior_options, add_format_option, closing, header, load, said, sums_of
 
 __all__ = ["add", "run"]
 
@@ -25,7 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sums", action="store_true", help="print the sums at the end")
     add_format_option(parser)
     add_behavior_options(parser)
-    parser.add_argument("file", nargs="+", metavar="FILE", help="a trace that panorama record wrote; - is standard input")
+    parser.add_argument(
+        "file", nargs="+", metavar="FILE", help="a trace that panorama record wrote; - is standard input"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,13 +41,16 @@ def run(arguments: argparse.Namespace) -> int:
         make = formatter(arguments.format, context)
         sinks: list[Sink] = [Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)]
         with closing(sinks):
-            pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write)
+            pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write, trace.header.recorder)
             for item in trace:
                 pipeline.take([item])
+            end = trace.end or {}
+            if isinstance(time := end.get("time"), int):
+                pipeline.advance(time)
             pipeline.finish()
         problems += trace.problems
         if arguments.sums:
-            print("panorama: " + sums_of(pipeline, trace.end or {}, trace.problems).text(), file=sys.stderr)
+            print(said(sums_of(pipeline, end, trace.problems), sinks), file=sys.stderr)
     return 1 if problems else 0
 
 

@@ -5,10 +5,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from ..output.context import live_context
-from ..output.sinks import File, Sink, Style, open_sink
-from .common import Session, add_behavior_options, add_format_option, closing, console_context, header, load, stopped
+from ..output.sinks import Sink, Style, open_sink
+from .common import (
+    Session,
+    add_behavior_options,
+    add_format_option,
+    add_long_open_option,
+    closing,
+    console_context,
+    header,
+    load,
+    reopen,
+    said,
+    stopped,
+)
 
 __all__ = ["add", "run"]
 
@@ -18,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "-d",
         "--debug",
         action="store_true",
-        help="to the console, with descriptor, byte counts and the machine's states behind each line",
+        help="to the console unless -s says otherwise, with descriptor, byte counts and states behind each line",
     )
     parser.add_argument(
         "-s",
@@ -28,35 +41,30 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="where lines go: console, syslog, syslog:/path/to/socket, file:/path; may be given more than once"
         " (default: syslog)",
     )
-    parser.add_argument(
-        "--long-open",
-        metavar="SECONDS",
-        type=float,
-        default=30.0,
-        help="report a file that stays open after so long (default: 30)",
-    )
+    add_long_open_option(parser)
     add_format_option(parser)
     add_behavior_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    stop = stopped()
     loaded = load(arguments)
+    specs = arguments.sink or (["console"] if arguments.debug else ["syslog"])
+    style = Style(arguments.format, replace(live_context(), debug=arguments.debug))
+    screen = Style(arguments.format, console_context(arguments.debug), header(arguments.format))
     sinks: list[Sink] = []
     with closing(sinks):
-        for spec in arguments.sink or (["console"] if arguments.debug else ["syslog"]):
-            if spec == "console":
-                style = Style(arguments.format, console_context(arguments.debug), header(arguments.format))
-            else:
-                style = Style(arguments.format, live_context())
-            sinks.append(open_sink(spec, style))
-        stop = stopped(on_hangup=lambda: [sink.reopen() for sink in sinks if isinstance(sink, File)] and None)
+        sinks += [open_sink(spec, style) for spec in specs if spec != "console"]
         session = Session(loaded, sinks, None, follow=False, long_open=arguments.long_open)
         with session.sensor:
             session.sensor.start()
+            sinks += [open_sink(spec, screen) for spec in specs if spec == "console"]  # now: its header comes first
             watching = f"watching with {len(loaded.program.behaviors)} behaviors on"
             print(f"panorama: {watching} {len(session.sensor.kernel.tracepoints)} tracepoints", file=sys.stderr)
             while not stop:
                 session.turn()
+                if stop.hung_up():
+                    reopen(sinks)
             tally = session.end()
-    print("panorama: " + tally.text(), file=sys.stderr)
+    print(said(tally, sinks), file=sys.stderr)
     return 0

@@ -4,80 +4,114 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pwd
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..errors import UsageError
-from ..output.sinks import Console, Sink, Style, open_sink
+from ..output.context import live_context
 from ..output.formats import formatter
+from ..output.sinks import Console, Sink, Style, open_sink
+from ..plain import nearest
 from .common import (
-    Loaded,
     Session,
     add_behavior_options,
     add_format_option,
+    add_long_open_option,
     closing,
     console_context,
     header,
-    live_context,
     load,
-    record_to,
+    not_written,
+    said,
     stopped,
 )
 
-__all__ = ["add", "follow", "run"]
+__all__ = ["Identity", "add", "add_command", "command_of", "follow", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user as the kernel knows them."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--debug", action="store_true", help="with descriptor, byte counts and states")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write lines to FILE, not to standard error")
-    parser.add_argument("-u", "--user", help="run the command as this user")
-    parser.add_argument("--sums", action="store_true", help="print the sums when the command has ended")
+    parser.add_argument("-o", "--output", metavar="FILE", help="append lines to FILE instead of printing them")
+    add_command(parser, "print the sums when the command has ended")
     add_format_option(parser)
     add_behavior_options(parser)
+
+
+def add_command(parser: argparse.ArgumentParser, sums: str) -> None:
+    parser.add_argument("-u", "--user", help="run the command as this user")
+    parser.add_argument("--sums", action="store_true", help=sums)
+    add_long_open_option(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
 
 
-def command_of(arguments: argparse.Namespace) -> list[str]:
+def command_of(arguments: argparse.Namespace) -> tuple[list[str], Identity | None]:
+    """The command and whom to run it as; UsageError if there is no such user."""
     command: list[str] = arguments.command
-    return command[1:] if command[:1] == ["--"] else command
+    command = command[1:] if command[:1] == ["--"] else command
+    if not arguments.user:
+        return command, None
+    try:
+        entry = pwd.getpwnam(arguments.user)
+    except KeyError:
+        known = [each.pw_name for each in pwd.getpwall()]
+        raise UsageError(f"--user: there is no user '{arguments.user}'{nearest(arguments.user, known)}") from None
+    return command, Identity(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    command = command_of(arguments)
+    command, identity = command_of(arguments)
     if not command:
         raise UsageError("watch needs a command; try: panorama watch -- cat /etc/hostname")
     loaded = load(arguments)
     sinks: list[Sink] = []
     with closing(sinks):
         if arguments.output:
-            sinks.append(open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, live_context())))
-        else:
+            context = replace(live_context(), debug=arguments.debug)
+            sinks.append(open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context)))
+        session = Session(loaded, sinks, None, follow=True, long_open=arguments.long_open)
+        if not arguments.output:  # now that errors have been told: its header comes first
             make = formatter(arguments.format, console_context(arguments.debug, 2))
             sinks.append(Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True))
-        session = Session(loaded, sinks, None, follow=True, long_open=30.0)
-        status = follow(session, command, arguments.user)
-        tally = session.end()
-        session.sensor.kernel.close()
+        with session.sensor:
+            status = follow(session, command, identity)
+            tally = session.end()
     if arguments.sums:
-        print("panorama: " + tally.text(), file=sys.stderr)
+        print(said(tally, sinks), file=sys.stderr)
+    elif short := not_written(sinks):
+        print(f"panorama: {short}", file=sys.stderr)
     return status
 
 
-def follow(session: Session, command: Sequence[str], user: str | None = None) -> int:
+def follow(session: Session, command: Sequence[str], identity: Identity | None = None) -> int:
     """Runs the command under watch until it and all its descendants have ended; returns its exit status.
 
-    The command starts when everything is attached. A second interrupt leaves its descendants alone.
+    The command starts when everything is attached. SIGTERM is passed on to it, an interrupt comes to it from the
+    terminal anyway; once it has ended, either leaves its descendants alone.
     """
     gate, opener = os.pipe()
+    heard, teller = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(opener)
-        _become(gate, command, user)
+        os.close(heard)
+        _become(gate, teller, command, identity)
     os.close(gate)
+    os.close(teller)
     stop = stopped()
     try:
         session.sensor.start()
@@ -88,7 +122,7 @@ def follow(session: Session, command: Sequence[str], user: str | None = None) ->
         raise
     os.close(opener)
     status: int | None = None
-    told = False
+    told = passed_on = False
     while True:
         session.turn(0.05 if status is None else 0.2)
         if status is None:
@@ -96,6 +130,10 @@ def follow(session: Session, command: Sequence[str], user: str | None = None) ->
             if done:
                 status = os.waitstatus_to_exitcode(found)
                 ended = time.monotonic()
+                stop.by.discard(signal.SIGINT)
+            elif signal.SIGTERM in stop.by and not passed_on:
+                passed_on = True
+                os.kill(child, signal.SIGTERM)
         elif not session.sensor.kernel.following() or stop:
             break
         elif not told and time.monotonic() - ended > 2:
@@ -103,38 +141,32 @@ def follow(session: Session, command: Sequence[str], user: str | None = None) ->
             left = session.sensor.kernel.following()
             print(f"panorama: the command has ended, {left} of its descendants have not; Ctrl-C stops", file=sys.stderr)
     session.turn(0)
+    with open(heard, "rb") as said_by_child:
+        if reason := said_by_child.read():
+            print(f"panorama: {command[0]}: {os.strerror(int(reason))}", file=sys.stderr)
     return 128 - status if status < 0 else status
 
 
-def _become(gate: int, command: Sequence[str], user: str | None) -> None:
-    """The child: waits at the gate, then turns into the command. Never returns."""
+def _become(gate: int, teller: int, command: Sequence[str], identity: Identity | None) -> None:
+    """The child: waits at the gate, then turns into the command. Never returns; why it could not, it tells its parent.
+
+    It writes nothing itself, for it is watched already.
+    """
     status = 127
     try:
         while os.read(gate, 1):
             pass
         os.close(gate)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
             signal.signal(number, signal.SIG_DFL)
-        if user:
-            entry = pwd.getpwnam(user)
-            os.initgroups(user, entry.pw_gid)
-            os.setgid(entry.pw_gid)
-            os.setuid(entry.pw_uid)
+        if identity:
+            os.setgroups(identity.groups)
+            os.setgid(identity.gid)
+            os.setuid(identity.uid)
         os.execvp(command[0], list(command))
-    except KeyError:
-        sys.stderr.write(f"panorama: there is no user '{user}'\n")
     except OSError as error:
-        sys.stderr.write(f"panorama: {command[0]}: {error.strerror}\n")
         status = 127 if isinstance(error, FileNotFoundError) else 126
+        with contextlib.suppress(OSError):
+            os.write(teller, str(error.errno).encode())
     finally:
-        sys.stderr.flush()
         os._exit(status)
-
-
-def record(loaded: Loaded, path: str, command: Sequence[str], user: str | None) -> tuple[int, int]:
-    """Records a command's events to `path`; returns its exit status and the number of lines they give."""
-    session = Session(loaded, [], record_to(path, loaded, command), follow=True, long_open=30.0)
-    status = follow(session, command, user)
-    session.end()
-    session.sensor.kernel.close()
-    return status, session.pipeline.lines

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trace that is being recorded: what becomes of it when the disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ..event import Event, Loss
+from ..trace import TraceHeader, TraceWriter, create_trace
+
+__all__ = ["Recording"]
+
+_BLOCK = 1 << 16
+
+
+class Recording:
+    """Writes a trace at `path`. When that fails, it says so in one line, sets `failed` and takes no more.
+
+    What had been written stays, up to the last whole line; the command that is recorded is left alone.
+    """
+
+    def __init__(self, path: str, header: TraceHeader) -> None:
+        self.failed = False
+        self._path = path
+        self._writer: TraceWriter = create_trace(path, header)
+
+    def write(self, item: Event | Loss) -> None:
+        if not self.failed:
+            try:
+                self._writer.write(item)
+            except OSError as error:
+                self._fail(error)
+
+    def end(self, counters: Mapping[str, Any]) -> None:
+        """Writes the last line and closes the trace."""
+        if not self.failed:
+            try:
+                self._writer.end(dict(counters))
+                self._writer.close()
+            except OSError as error:
+                self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self.failed = True
+        with contextlib.suppress(OSError):
+            self._writer.close()
+        with contextlib.suppress(OSError):
+            _drop_torn_line(self._path)
+        print(
+            f"panorama: {self._path}: {error.strerror}; recording stopped here, the trace has what came before",
+            file=sys.stderr,
+        )
+
+
+def _drop_torn_line(path: str) -> None:
+    """Cuts a regular file that is not compressed behind its last whole line."""
+    if path.endswith(".gz") or not os.path.isfile(path):
+        return
+    with open(path, "r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(0, end - _BLOCK)
+            file.seek(begin)
+            newline = file.read(end - begin).rfind(b"\n")
+            if newline >= 0:
+                file.truncate(begin + newline + 1)
+                return
+            end = begin
