@@ -1,5 +1,6 @@
 # make run    set up what is missing, then print what happens on this machine
 # make test   set up, then lint, type checks and every test
+# make traces records traces/ anew (as root; only needed when what is recorded changes)
 # make setup  what `make run` needs;  make clean  what was built
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
 # programs that live tests run
 TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
 	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
-	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip
+	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs
 
 define install
 	@missing=; for item in $(1); do ls $${item#*:} >/dev/null 2>&1 || missing="$$missing $${item%%:*}"; done; \
@@ -26,7 +27,7 @@ define install
 		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null"; fi
 endef
 
-.PHONY: setup run test check clean
+.PHONY: setup run test check traces clean
 
 setup: $(VENV)/.ready
 
@@ -54,6 +55,11 @@ test: $(VENV)/.tested
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
+
+traces: $(VENV)/.tested
+	$(AS_ROOT) traces/record.py
+	$(VENV)/bin/python traces/derive.py
+	$(VENV)/bin/python -m pytest -q tests/test_traces.py --golden -k expected_ones
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
