@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from .event import Event, Loss, Process
 from .ignore import IgnoreRules
@@ -13,7 +14,7 @@ from .output.line import Line
 from .output.notice import notice
 from .tally import Tally, added
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "sums_of"]
 
 
 class Pipeline:
@@ -70,3 +71,20 @@ class Pipeline:
             self.lines += 1
             line.sequence = self.lines
             self._deliver(line)
+
+
+def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:
+    """The pipeline's sums joined with the sensor's, which are also the last line of a trace."""
+    tally = pipeline.tally(_counts(sums, "seen"), _counts(sums, "lost"), _counts(sums, "unexplained"))
+    ignored = sums.get("ignored")
+    if isinstance(ignored, dict):
+        for name, calls in ignored.items():
+            if isinstance(calls, dict):
+                tally.ignored[name] = added(tally.ignored.get(name, {}), calls)
+    tally.skipped = skipped
+    return tally
+
+
+def _counts(sums: Mapping[str, Any], name: str) -> dict[str, int]:
+    found = sums.get(name)
+    return {trigger: n for trigger, n in found.items() if isinstance(n, int)} if isinstance(found, dict) else {}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from panorama.commands.common import Loaded
+from panorama.commands.options import Loaded
 from panorama.event import Event, File, Process
 from panorama.ignore import load_ignore
 from panorama.machines.compiler import compile_behaviors

@@ -21,7 +21,6 @@ from types import ModuleType
 
 import pytest
 
-from panorama.commands.common import sums_of
 from panorama.errors import Problem
 from panorama.event import Event, Loss
 from panorama.ignore import load_ignore
@@ -31,7 +30,7 @@ from panorama.output.context import Context
 from panorama.output.formats import FORMATS, formatter
 from panorama.output.line import Line
 from panorama.paths import BEHAVIORS
-from panorama.pipeline import Pipeline
+from panorama.pipeline import Pipeline, sums_of
 from panorama.tally import Tally
 from panorama.trace import Trace, TraceWriter, read_trace
 

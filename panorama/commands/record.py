@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .common import Session, add_behavior_options, load, record_to, said, stopped
+from .loop import Loop, said, stopped
+from .options import add_behavior_options, load
+from .recording import record_to
 from .watch import add_command, command_of, follow
 
 __all__ = ["add", "run"]
@@ -21,21 +23,19 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     loaded = load(arguments)
     command, identity = command_of(arguments)
-    session = Session(loaded, [], None, follow=bool(command), long_open=arguments.long_open)
-    session.trace = trace = record_to(
-        arguments.output, loaded, command
-    )  # not before it is known that there is a sensor
+    loop = Loop(loaded, [], None, follow=bool(command), long_open=arguments.long_open)
+    loop.trace = trace = record_to(arguments.output, loaded, command)  # not before it is known that there is a sensor
     status = 0
-    with session.sensor:
+    with loop.sensor:
         if command:
-            status = follow(session, command, identity)
+            status = follow(loop, command, identity)
         else:
             stop = stopped()
-            session.sensor.start()
+            loop.sensor.start()
             print("panorama: recording; Ctrl-C stops", file=sys.stderr)
             while not stop and not trace.failed:
-                session.turn()
-        tally = session.end()
+                loop.turn()
+        tally = loop.end()
     if arguments.sums or not command:
         print(said(tally), file=sys.stderr)
     elif not trace.failed:

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trace that is being recorded: what becomes of it when the disk is full."""
+"""A trace that is being recorded: its header, and what becomes of it when the disk is full."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .. import __version__
 from ..event import Event, Loss
+from ..output.context import live_context
+from ..output.notice import myself
 from ..trace import TraceHeader, TraceWriter, create_trace
+from .options import Loaded
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "record_to"]
 
 _BLOCK = 1 << 16
 
@@ -54,6 +60,26 @@ class Recording:
             f"panorama: {self._path}: {error.strerror}; recording stopped here, the trace has what came before",
             file=sys.stderr,
         )
+
+
+def record_to(path: str, loaded: Loaded, command: Sequence[str] = ()) -> Recording:
+    """A new trace at `path`; SinkError if it cannot be made."""
+    context, recorder = live_context(), myself()
+    return Recording(
+        path,
+        TraceHeader(
+            kernel=platform.release(),
+            host=context.host,
+            boot_id=context.boot_id,
+            command=tuple(command),
+            panorama=__version__,
+            behaviors=loaded.program.digest,
+            started=time.time_ns(),
+            pid=recorder.pid,
+            ppid=recorder.ppid,
+            user=recorder.user,
+        ),
+    )
 
 
 def _drop_torn_line(path: str) -> None:

@@ -13,9 +13,10 @@ from ..output.context import Context
 from ..output.formats import formatter
 from ..output.sinks import Console, Sink
 from ..output.text import wants_colour
-from ..pipeline import Pipeline
+from ..pipeline import Pipeline, sums_of
 from ..trace import read_trace
-from .common import add_behavior_options, add_format_option, closing, header, load, said, sums_of
+from .loop import closing, said
+from .options import add_behavior_options, add_format_option, header, load
 
 __all__ = ["add", "run"]
 

@@ -9,19 +9,8 @@ from dataclasses import replace
 
 from ..output.context import live_context
 from ..output.sinks import Sink, Style, open_sink
-from .common import (
-    Session,
-    add_behavior_options,
-    add_format_option,
-    add_long_open_option,
-    closing,
-    console_context,
-    header,
-    load,
-    reopen,
-    said,
-    stopped,
-)
+from .loop import Loop, closing, reopen, said, stopped
+from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
 
 __all__ = ["add", "run"]
 
@@ -55,16 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
     sinks: list[Sink] = []
     with closing(sinks):
         sinks += [open_sink(spec, style) for spec in specs if spec != "console"]
-        session = Session(loaded, sinks, None, follow=False, long_open=arguments.long_open)
-        with session.sensor:
-            session.sensor.start()
+        loop = Loop(loaded, sinks, None, follow=False, long_open=arguments.long_open)
+        with loop.sensor:
+            loop.sensor.start()
             sinks += [open_sink(spec, screen) for spec in specs if spec == "console"]  # now: its header comes first
             watching = f"watching with {len(loaded.program.behaviors)} behaviors on"
-            print(f"panorama: {watching} {len(session.sensor.kernel.tracepoints)} tracepoints", file=sys.stderr)
+            print(f"panorama: {watching} {len(loop.sensor.kernel.tracepoints)} tracepoints", file=sys.stderr)
             while not stop:
-                session.turn()
+                loop.turn()
                 if stop.hung_up():
                     reopen(sinks)
-            tally = session.end()
+            tally = loop.end()
     print(said(tally, sinks), file=sys.stderr)
     return 0

@@ -18,19 +18,8 @@ from ..output.context import live_context
 from ..output.formats import formatter
 from ..output.sinks import Console, Sink, Style, open_sink
 from ..plain import nearest
-from .common import (
-    Session,
-    add_behavior_options,
-    add_format_option,
-    add_long_open_option,
-    closing,
-    console_context,
-    header,
-    load,
-    not_written,
-    said,
-    stopped,
-)
+from .loop import Loop, closing, not_written, said, stopped
+from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
 
 __all__ = ["Identity", "add", "add_command", "command_of", "follow", "run"]
 
@@ -83,13 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output:
             context = replace(live_context(), debug=arguments.debug)
             sinks.append(open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context)))
-        session = Session(loaded, sinks, None, follow=True, long_open=arguments.long_open)
+        loop = Loop(loaded, sinks, None, follow=True, long_open=arguments.long_open)
         if not arguments.output:  # now that errors have been told: its header comes first
             make = formatter(arguments.format, console_context(arguments.debug, 2))
             sinks.append(Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True))
-        with session.sensor:
-            status = follow(session, command, identity)
-            tally = session.end()
+        with loop.sensor:
+            status = follow(loop, command, identity)
+            tally = loop.end()
     if arguments.sums:
         print(said(tally, sinks), file=sys.stderr)
     elif short := not_written(sinks):
@@ -97,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def follow(session: Session, command: Sequence[str], identity: Identity | None = None) -> int:
+def follow(loop: Loop, command: Sequence[str], identity: Identity | None = None) -> int:
     """Runs the command under watch until it and all its descendants have ended; returns its exit status.
 
     The command starts when everything is attached. SIGTERM is passed on to it, an interrupt comes to it from the
@@ -114,8 +103,8 @@ def follow(session: Session, command: Sequence[str], identity: Identity | None =
     os.close(teller)
     stop = stopped()
     try:
-        session.sensor.start()
-        session.sensor.follow(child)
+        loop.sensor.start()
+        loop.sensor.follow(child)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -124,7 +113,7 @@ def follow(session: Session, command: Sequence[str], identity: Identity | None =
     status: int | None = None
     told = passed_on = False
     while True:
-        session.turn(0.05 if status is None else 0.2)
+        loop.turn(0.05 if status is None else 0.2)
         if status is None:
             done, found = os.waitpid(child, os.WNOHANG)
             if done:
@@ -134,13 +123,13 @@ def follow(session: Session, command: Sequence[str], identity: Identity | None =
             elif signal.SIGTERM in stop.by and not passed_on:
                 passed_on = True
                 os.kill(child, signal.SIGTERM)
-        elif not session.sensor.kernel.following() or stop:
+        elif not loop.sensor.kernel.following() or stop:
             break
         elif not told and time.monotonic() - ended > 2:
             told = True
-            left = session.sensor.kernel.following()
+            left = loop.sensor.kernel.following()
             print(f"panorama: the command has ended, {left} of its descendants have not; Ctrl-C stops", file=sys.stderr)
-    session.turn(0)
+    loop.turn(0)
     with open(heard, "rb") as said_by_child:
         if reason := said_by_child.read():
             print(f"panorama: {command[0]}: {os.strerror(int(reason))}", file=sys.stderr)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from panorama.commands.common import Loaded
+from panorama.commands.options import Loaded
 from panorama.demand import demand_of
 from panorama.errors import CannotSense
 from panorama.event import Event, File, Loss

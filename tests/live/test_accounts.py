@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from panorama.commands.common import Loaded, Session
+from panorama.commands.loop import Loop
+from panorama.commands.options import Loaded
 from panorama.commands.watch import follow
 from panorama.errors import CannotSense
 from panorama.ignore import load_ignore
@@ -62,21 +63,21 @@ def generate(tmp_path: Path, turns: int, ring_pages: int) -> Outcome:
     for n in (0, turns):
         output = tmp_path / f"counts{n}"
         try:
-            session = Session(Loaded(program, rules), [], None, follow=True, long_open=30.0, ring_pages=ring_pages)
+            loop = Loop(Loaded(program, rules), [], None, follow=True, long_open=30.0, ring_pages=ring_pages)
         except CannotSense as error:
             if os.environ.get("CI") == "true":
                 pytest.fail(str(error))
             pytest.skip(str(error))
         command = f"cd {tmp_path} && exec /usr/bin/python3 -ISs generator.py {n} 3 3>{output}"
-        assert follow(session, ["/bin/sh", "-c", command]) == 0
-        done.append((session, json.loads(output.read_text()), session.end()))
-        session.sensor.kernel.close()
+        assert follow(loop, ["/bin/sh", "-c", command]) == 0
+        done.append((loop, json.loads(output.read_text()), loop.end()))
+        loop.sensor.kernel.close()
         rules.ignored.clear()
-    (_, _, idle), (session, counted, tally) = done
+    (_, _, idle), (loop, counted, tally) = done
     extra = {name: tally.seen.get(name, 0) - idle.seen.get(name, 0) for name in counted}
     assert not tally.missing(), tally.text()
     assert not idle.missing(), idle.text()
-    return Outcome(counted, extra, tally, session.pipeline.losses)
+    return Outcome(counted, extra, tally, loop.pipeline.losses)
 
 
 def test_every_syscall_is_accounted_for(tmp_path: Path) -> None:
@@ -98,15 +99,15 @@ def test_a_ring_that_is_too_small_loses_and_says_so(tmp_path: Path) -> None:
 def test_more_open_files_at_exit_than_can_be_reported(tmp_path: Path) -> None:
     """What cannot be told of them any more is counted as lost; nothing stays behind in the kernel."""
     program, rules = compile_behaviors(load_behaviors([BEHAVIORS])), load_ignore(BEHAVIORS / "ignore.yaml")
-    session = Session(Loaded(program, rules), [], None, follow=True, long_open=30.0)
+    loop = Loop(Loaded(program, rules), [], None, follow=True, long_open=30.0)
     code = 'import os\nfor i in range(401): os.write(os.open(f"f{i}", os.O_WRONLY | os.O_CREAT), b"x")\nos._exit(0)'
-    assert follow(session, ["/bin/sh", "-c", f"cd {tmp_path} && exec /usr/bin/python3 -ISsc '{code}'"]) == 0
-    left = list(session.sensor.kernel.open_sessions())
-    tally = session.end()
-    session.sensor.kernel.close()
+    assert follow(loop, ["/bin/sh", "-c", f"cd {tmp_path} && exec /usr/bin/python3 -ISsc '{code}'"]) == 0
+    left = list(loop.sensor.kernel.open_sessions())
+    tally = loop.end()
+    loop.sensor.kernel.close()
     assert not left
     assert not tally.missing(), tally.text()
-    made = session.pipeline.lines
+    made = loop.pipeline.lines
     assert made >= 40
     assert tally.lost.get("open", 0) == 401 - made
 

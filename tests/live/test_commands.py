@@ -378,7 +378,9 @@ def test_run_to_syslog(tmp_path: Path, running: Callable[..., Running], rsyslogd
 
 BOTH = """\
 import argparse, sys
-from panorama.commands.common import Session, closing, load, record_to, said
+from panorama.commands.loop import Loop, closing, said
+from panorama.commands.options import load
+from panorama.commands.recording import record_to
 from panorama.commands.watch import follow
 from panorama.output.context import live_context
 from panorama.output.formats import FORMATS
@@ -387,10 +389,10 @@ command = sys.argv[1:]
 loaded = load(argparse.Namespace(behaviors=None, enable=["exec"], ignore=None))
 sinks = [open_sink(f"file:{name}", Style(name, live_context())) for name in FORMATS]
 with closing(sinks):
-    session = Session(loaded, sinks, record_to("t.jsonl", loaded, command), follow=True, long_open=30.0)
-    with session.sensor:
-        status = follow(session, command)
-        tally = session.end()
+    loop = Loop(loaded, sinks, record_to("t.jsonl", loaded, command), follow=True, long_open=30.0)
+    with loop.sensor:
+        status = follow(loop, command)
+        tally = loop.end()
 print(said(tally, sinks))
 sys.exit(status)
 """
