@@ -33,7 +33,7 @@ __all__ = ["VERSION", "Trace", "TraceHeader", "TraceWriter", "create_trace", "re
 
 VERSION = 1
 
-_MOST_PROCESSES = 65536  # the writer forgets its numbers then, and the reader keeps twice as many
+_MOST_PROCESSES = 65536
 _LONGEST_LINE = 16 << 20  # bytes; argv may be long, but not endless
 _LAST_NS = 2**63 - 1
 
@@ -62,10 +62,14 @@ class TraceHeader:
 
 
 class TraceWriter:
-    """Writes events as they come; call `end` with the sensor's own counters when it stops."""
+    """Writes events as they come; call `end` with the sensor's own counters when it stops.
 
-    def __init__(self, stream: IO[str], header: TraceHeader) -> None:
+    After `most_processes` it forgets which it has written and numbers them anew; a reader must keep twice as many.
+    """
+
+    def __init__(self, stream: IO[str], header: TraceHeader, most_processes: int = _MOST_PROCESSES) -> None:
         self._stream = stream
+        self._most_processes = most_processes
         self._processes: dict[Process, int] = {}
         self._next = 1
         self._line({"panorama-trace": VERSION} | plain(header))
@@ -93,7 +97,7 @@ class TraceWriter:
     def _number(self, process: Process) -> int:
         number = self._processes.get(process)
         if number is None:
-            if len(self._processes) >= _MOST_PROCESSES:
+            if len(self._processes) >= self._most_processes:
                 self._processes.clear()
             number = self._processes[process] = self._next
             self._next += 1
@@ -121,8 +125,15 @@ class Trace:
     the last line once it was read; it stays None if the recording was cut short.
     """
 
-    def __init__(self, lines: IO[bytes], name: str, on_problem: Callable[[Problem], None]) -> None:
+    def __init__(
+        self,
+        lines: IO[bytes],
+        name: str,
+        on_problem: Callable[[Problem], None],
+        most_processes: int = 2 * _MOST_PROCESSES,
+    ) -> None:
         self.problems = 0
+        self._most_processes = most_processes
         self.end: dict[str, Any] | None = None
         self._name = name
         self._on_problem = on_problem
@@ -183,7 +194,7 @@ class Trace:
             return self._event(data)
         if "process" in data:
             number = data.pop("process")
-            if len(self._processes) >= 2 * _MOST_PROCESSES:
+            if len(self._processes) >= self._most_processes:
                 del self._processes[next(iter(self._processes))]
             self._processes[checked(number, int, "process")] = made(Process, data)
         elif "loss" in data:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panorama import trace as trace_module
 from panorama.errors import InputError, Problem, SinkError
 from panorama.event import Address, Event, File, Loss, Process
 from panorama.trace import Trace, TraceHeader, TraceWriter, create_trace, read_trace
@@ -107,12 +106,15 @@ def test_a_process_is_written_once_and_defaults_not_at_all() -> None:
     ]
 
 
-def test_a_long_recording_does_not_keep_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace_module, "_MOST_PROCESSES", 3)
+def test_a_long_recording_does_not_keep_every_process() -> None:
     items: list[Event | Loss] = [
         dataclasses.replace(READ, process=dataclasses.replace(ALICE, pid=pid)) for pid in (1, 2, 3, 1, 4, 1, 5, 6, 7, 2)
     ]
-    trace = opened(written(items))
+    stream = io.StringIO()
+    writer = TraceWriter(stream, HEADER, most_processes=3)
+    for item in items:
+        writer.write(item)
+    trace = Trace(io.BytesIO(stream.getvalue().encode()), "t.jsonl", [].append, most_processes=6)
     assert list(trace) == items
     assert len(trace._processes) <= 6
 
@@ -157,11 +159,10 @@ def test_a_line_that_does_not_decode_is_named_and_the_next_one_read(line: str, w
     assert str(problems[0]).startswith(f"t.jsonl:4:1: {what}")
 
 
-def test_a_line_without_end_is_skipped_without_keeping_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace_module, "_LONGEST_LINE", 1000)
+def test_a_line_without_end_is_skipped_without_keeping_it() -> None:
     header, process, event = written([READ]).encode().splitlines(keepends=True)
     problems: list[Problem] = []
-    assert list(opened(header + process + b'{"x":"' + b"x" * 5000 + b'"}\n' + event, problems)) == [READ]
+    assert list(opened(header + process + b'{"x":"' + b"x" * (17 << 20) + b'"}\n' + event, problems)) == [READ]
     assert [problem.line for problem in problems] == [3]
 
 
