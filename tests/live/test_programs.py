@@ -151,3 +151,36 @@ def test_everyday_program(name: str, told: Tell, tmp_path: Path) -> None:
     before, script, wanted = CASES[name]
     given(tmp_path, before)
     check(told(script).words, wanted)
+
+
+def test_vim_opens_saves_and_quits(told: Tell, tmp_path: Path) -> None:
+    """A session at a terminal: swap files are true operations and stay; the mode it sets anew is part of saving."""
+    given(tmp_path, "echo old > notes")
+    keys = r"printf 'Onew\033:w\r'; sleep 0.5; printf ':q\r'; sleep 0.5"
+    run = told(f"({keys}) | script -qec 'vim -u NONE -i NONE notes' /dev/null > /dev/null; true")
+    assert (tmp_path / "notes").read_text() == "new\nold\n"
+    check(
+        run.of("vim"),
+        [
+            "vim create .notes.sw*x",
+            "vim remove .notes.sw*x",
+            "vim create .notes.swp",
+            "vim remove .notes.swp",
+            "vim read notes",
+            "vim cover notes",
+            "vim create .notes.swp",
+            "vim remove .notes.swp",
+        ],
+    )
+
+
+def test_perl_does_the_same_things_by_other_calls(told: Tell, tmp_path: Path) -> None:
+    """open without openat's flags, rename, link, truncate, chmod and unlink as perl calls them."""
+    given(tmp_path, "echo a > a")
+    code = (
+        'open F, "<", "a"; $x = <F>; close F; open G, ">", "b"; print G $x; close G; chmod 0600, "b", "a"; '
+        'rename "b", "c"; link "c", "d"; truncate "c", 0; unlink "c", "d"; mkdir "e"; rmdir "e"'
+    )
+    wanted = ["read a", "create b", "chmod a 0600", "rename b -> c", "link c -> d", "cover c", "remove c", "remove d"]
+    run = told(f"perl -e '{code}'; true")
+    check(run.words, [f"perl {line}" for line in [*wanted, "mkdir e", "rmdir e"]])
