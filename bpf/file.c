@@ -62,8 +62,13 @@ INLINE int opened(struct leave *ctx, u64 flags)
 	else if (flags & OPEN_TRUNCATE && (mode & KIND_MASK) == KIND_FILE)
 		found = FLAG_TRUNCATED;
 	session_fill(&s, key.file, inode, mode, magic, ctx->result, found);
-	if (sessions.update(&key, &s))
-		count(LOST, OPEN, 1);
+	if (sessions.insert(&key, &s)) {
+		struct session *old = sessions.lookup(&key);
+		if (old)
+			session_abandoned(c, old);
+		if (!old || sessions.update(&key, &s))
+			count(LOST, OPEN, 1);
+	}
 	if (found)
 		last_made.update(&key.pid, &key.file);
 	if (c->single & (1u << OPEN) && !s.rule)

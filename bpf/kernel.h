@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
  * Reading the running kernel's structures. OFF(struct, member) is a byte offset and HAS(struct, member) is 1 or 0;
- * panorama/sensor/offsets.py finds each use in these files and asks the kernel's own BTF. So there is one source for
+ * panorama/sensor/source.py finds each use in these files and asks the kernel's own BTF. So there is one source for
  * every kernel from 5.10 on, and differences are features, not versions.
  */
 #define OFF(type, member) OFF_##type##__##member

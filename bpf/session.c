@@ -110,6 +110,17 @@ INLINE void session_fill(struct session *s, u64 file, void *inode, u32 mode, u64
 		s->rule = v->rule | (v->only_read ? 1u << 31 : 0);
 }
 
+/* A session whose end no probe saw (a close through io_uring, say): its struct file is another's by now. */
+INLINE void session_abandoned(struct config *c, struct session *s)
+{
+	bool socket = (s->mode & KIND_MASK) == KIND_SOCKET;
+	count(LOST, OPEN, s->opens);
+	if (socket && !c->sockets)
+		return; /* what was sent and received was not counted either */
+	count(LOST, socket ? RECV : READ, s->reads);
+	count(LOST, socket ? SEND : WRITE, s->writes);
+}
+
 /*
  * The session of a descriptor in use, made now if this is its first use here. NULL if it has none; the syscall is then
  * accounted for already.
@@ -124,6 +135,8 @@ INLINE struct session *session_used(struct config *c, void *task, s32 fd, u32 fi
 		return NULL;
 	struct session *s = sessions.lookup(&key);
 	GET(inode, key.file, file, f_inode);
+	if (s && s->inode_at != (u64)inode)
+		session_abandoned(c, s);
 	if (s && s->inode_at == (u64)inode) {
 		bool socket = (s->mode & KIND_MASK) == KIND_SOCKET;
 		if (!socket || c->sockets)
