@@ -17,9 +17,6 @@
 #define KIND_MASK 0170000
 #define KIND_SOCKET 0140000
 #define KIND_FILE 0100000
-#define KIND_BLOCK 0060000
-#define KIND_DIRECTORY 0040000
-#define KIND_CHARACTER 0020000
 #define KIND_FIFO 0010000
 #define FMODE_PATH 0x4000
 #define FMODE_CREATED 0x100000
@@ -28,7 +25,6 @@
 #define OPEN_TMPFILE 020000000
 #define AT_FDCWD -100
 #define AT_REMOVEDIR 0x200
-#define AT_EMPTY_PATH 0x1000
 #define PIPEFS_MAGIC 0x50495045
 
 /*
@@ -73,14 +69,10 @@ INLINE void *user_registers(void *task)
 #define ARGUMENT_0 OFF(pt_regs, di)
 #define ARGUMENT_1 OFF(pt_regs, si)
 #define ARGUMENT_2 OFF(pt_regs, dx)
-#define ARGUMENT_3 OFF(pt_regs, r10)
-#define ARGUMENT_4 OFF(pt_regs, r8)
 #else /* arm64: x0 holds the result by now */
 #define ARGUMENT_0 OFF(pt_regs, orig_x0)
 #define ARGUMENT_1 (OFF(pt_regs, regs) + 8)
 #define ARGUMENT_2 (OFF(pt_regs, regs) + 16)
-#define ARGUMENT_3 (OFF(pt_regs, regs) + 24)
-#define ARGUMENT_4 (OFF(pt_regs, regs) + 32)
 #endif
 #define ARGUMENT(into, task, n) bpf_probe_read_kernel(&(into), sizeof(into), user_registers(task) + ARGUMENT_##n)
 

@@ -16,9 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from panorama.errors import CannotSense
 from panorama.output.formats import FORMATS
-from panorama.sensor.kernel import Demand, Kernel
 
 pytestmark = pytest.mark.live
 
@@ -43,17 +41,6 @@ transitions:
 - {trigger: open, source: new, dest: yellow, conditions: {file: "**/yellow"}}
 - {trigger: close, source: [red, yellow], emit: "notice {file}"}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _able() -> None:
-    """Skips where eBPF cannot be used; with CI set that is a failure."""
-    try:
-        Kernel(Demand(frozenset({"unlink"}))).close()
-    except CannotSense as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must run the live tests: {error}")
-        pytest.skip(str(error))
 
 
 def until(holds: Callable[[], object], what: str, seconds: float = 30) -> None:
