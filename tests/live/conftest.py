@@ -76,19 +76,28 @@ class Watcher:
         pipeline = Pipeline(self.loaded.program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append)
         self.drain()
         gate, opener = os.pipe()
+        begun, begins = os.pipe()  # the shell says that it is one: its own exec is over before it is followed
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(cwd), "LC_ALL": "C.UTF-8", "TERM": "dumb"}
         with subprocess.Popen(
-            ["/bin/bash", "--norc", "-c", f"read <&{gate}; exec {gate}<&-\n{script}"],
+            [
+                "/bin/bash",
+                "--norc",
+                "-c",
+                f"echo >&{begins}; exec {begins}>&-; read <&{gate}; exec {gate}<&-\n{script}",
+            ],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[gate],
+            pass_fds=[gate, begins],
             text=True,
             errors="surrogateescape",
         ) as process:
             os.close(gate)
+            os.close(begins)
+            os.read(begun, 1)
+            os.close(begun)
             for pid in (process.pid, *also):
                 self.sensor.follow(pid)
             os.write(opener, b"\n")
