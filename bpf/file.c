@@ -104,7 +104,7 @@ int exit_openat2(struct leave *ctx)
 	u64 flags = 0;
 	if (ctx->result >= 0) {
 		ARGUMENT(how, current_task(), 2);
-		bpf_probe_read_user(&flags, sizeof(flags), how); /* struct open_how begins with its flags */
+		read_user(&flags, sizeof(flags), how); /* struct open_how begins with its flags */
 	}
 	return opened(ctx, flags);
 }
@@ -124,21 +124,23 @@ INLINE void moved_in(struct config *c, void *task, s32 fd, s64 bytes)
 		send_single(c, task, file_of(task, fd), s, trigger, bytes);
 }
 
-INLINE void moved_out(struct config *c, void *task, s32 fd, s64 bytes)
+/* Comes last in a probe: the first datagram is a connection's beginning as well, and that is another program's. */
+INLINE void moved_out(void *ctx, struct config *c, void *task, s32 fd, s64 bytes)
 {
 	struct session *s = session_used(c, task, fd, WRITE, SEND);
 	if (!s)
 		return;
-	if (s->flags & FLAG_POINTED) {
-		s->flags &= ~FLAG_POINTED;
-		if (c->wanted & (1u << CONNECT))
-			connection_begun(CONNECT, task, file_of(task, fd), fd);
-	}
+	bool pointed = s->flags & FLAG_POINTED;
+	s->flags &= ~FLAG_POINTED;
 	s->writes++;
 	s->bytes_written += bytes;
 	if (s->writes != 1)
 		return;
 	s->first_write = bpf_ktime_get_boot_ns();
+	if (pointed && c->wanted & (1u << CONNECT)) {
+		connection_begun(ctx, CONNECT, fd, 1, bytes);
+		return;
+	}
 	u32 trigger = (s->mode & KIND_MASK) == KIND_SOCKET ? SEND : WRITE;
 	if (c->single & (1u << trigger) && (!s->rule || s->rule >> 31))
 		send_single(c, task, file_of(task, fd), s, trigger, bytes);
@@ -175,7 +177,7 @@ int exit_write(struct leave *ctx)
 	if (ctx->result < 0 || !(c = watched_either(WRITE, SEND)))
 		return 0;
 	ARGUMENT(fd, task, 0);
-	moved_out(c, task, fd, ctx->result);
+	moved_out(ctx, c, task, fd, ctx->result);
 	return 0;
 }
 
@@ -201,44 +203,65 @@ int exit_sendmmsg(struct leave *ctx)
 	if (ctx->result <= 0 || !(c = watched_either(SEND, CONNECT)))
 		return 0;
 	ARGUMENT(fd, task, 0);
-	moved_out(c, task, fd, 0);
+	moved_out(ctx, c, task, fd, 0);
+	return 0;
+}
+
+/* Data went from one descriptor to another: `copied` has both sides. */
+INLINE int copied_between(void *ctx, s32 from, s32 to, s64 bytes)
+{
+	u32 zero = 0;
+	struct handed *h = handed.lookup(&zero);
+	if (!h)
+		return 0;
+	h->from = from;
+	h->fd = to;
+	h->bytes = bytes;
+	programs.call(ctx, 3);
+	return 0;
+}
+
+SERVES(copied, programs[3])
+int copied(struct leave *ctx)
+{
+	u32 zero = 0;
+	struct handed *h = handed.lookup(&zero);
+	struct config *c = watched_either(READ, WRITE);
+	void *task = current_task();
+	if (!h || !c)
+		return 0;
+	moved_in(c, task, h->from, h->bytes);
+	moved_out(ctx, c, task, h->fd, h->bytes);
 	return 0;
 }
 
 SERVES(exit_copy_file_range, copy_file_range splice)
 int exit_copy_file_range(struct leave *ctx)
 {
-	struct config *c;
 	void *task = current_task();
 	u64 in = 0, out = 0;
-	if (ctx->result < 0 || !(c = watched_either(READ, WRITE)))
+	if (ctx->result < 0)
 		return 0;
 	ARGUMENT(in, task, 0);
 	ARGUMENT(out, task, 2);
-	moved_in(c, task, in, ctx->result);
-	moved_out(c, task, out, ctx->result);
-	return 0;
+	return copied_between(ctx, in, out, ctx->result);
 }
 SERVES(exit_sendfile64, sendfile64)
 int exit_sendfile64(struct leave *ctx)
 {
-	struct config *c;
 	void *task = current_task();
 	u64 in = 0, out = 0;
-	if (ctx->result < 0 || !(c = watched_either(READ, WRITE)))
+	if (ctx->result < 0)
 		return 0;
 	ARGUMENT(out, task, 0);
 	ARGUMENT(in, task, 1);
-	moved_in(c, task, in, ctx->result);
-	moved_out(c, task, out, ctx->result);
-	return 0;
+	return copied_between(ctx, in, out, ctx->result);
 }
 
 /* FICLONE and FICLONERANGE (linux/fs.h): what cp does where the file system can share blocks. */
 SERVES(exit_ioctl, ioctl)
 int exit_ioctl(struct leave *ctx)
 {
-	struct config *c;
 	void *task = current_task();
 	u64 out = 0, command = 0, in = 0;
 	if (ctx->result < 0)
@@ -246,18 +269,14 @@ int exit_ioctl(struct leave *ctx)
 	ARGUMENT(command, task, 1);
 	if ((u32)command != 0x40049409 && (u32)command != 0x4020940d)
 		return 0;
-	if (!(c = watched_either(READ, WRITE)))
-		return 0;
 	ARGUMENT(out, task, 0);
 	ARGUMENT(in, task, 2);
 	if ((u32)command == 0x4020940d) {
 		s64 from = -1;
-		bpf_probe_read_user(&from, sizeof(from), (void *)in); /* struct file_clone_range.src_fd */
+		read_user(&from, sizeof(from), (void *)in); /* struct file_clone_range.src_fd */
 		in = from;
 	}
-	moved_in(c, task, in, 0);
-	moved_out(c, task, out, 0);
-	return 0;
+	return copied_between(ctx, in, out, 0);
 }
 
 /*
@@ -268,30 +287,32 @@ int exit_ioctl(struct leave *ctx)
 #define TABLE_CHUNKS 16
 struct table_chunk {
 	u64 file[TABLE_CHUNK];
+	u64 found;		/* here and not in a register: the verifier need not follow what it may be */
 };
 BPF_PERCPU_ARRAY(table_chunks, struct table_chunk, 1);
 
 INLINE bool held_elsewhere(void *task, u64 file, s32 fd)
 {
 	void *files = 0, *table = 0, *array = 0;
-	u32 max = 0, zero = 0, count = 0;
+	u32 max = 0, zero = 0;
 	struct table_chunk *chunk = table_chunks.lookup(&zero);
 	if (!chunk || only_reference(file))
 		return false;
-	GET(files, task, task_struct, files);
-	GET(table, files, files_struct, fdt);
-	GET(max, table, fdtable, max_fds);
-	GET(array, table, fdtable, fd);
+	FOLLOW(files, task, task_struct, files);
+	FOLLOW(table, files, files_struct, fdt);
+	FOLLOW(max, table, fdtable, max_fds);
+	FOLLOW(array, table, fdtable, fd);
+	chunk->found = 0;
 #pragma nounroll
 	for (u32 i = 0; i < TABLE_CHUNKS; i++) {
 		if (i * TABLE_CHUNK >= max)
 			break;
-		bpf_probe_read_kernel(chunk, sizeof(*chunk), array + i * sizeof(*chunk));
+		bpf_probe_read_kernel(chunk->file, sizeof(chunk->file), array + i * sizeof(chunk->file));
 #pragma nounroll
 		for (u32 j = 0; j < TABLE_CHUNK; j++)
-			count += chunk->file[j] == file;
+			chunk->found += chunk->file[j] == file;
 	}
-	return count > (fd >= 0);
+	return chunk->found > (fd >= 0);
 }
 
 /* A descriptor that never had a session, or has one no more: nothing was done with it here. */
@@ -321,14 +342,11 @@ INLINE int closing(void *ctx, s32 fd)
 		return 0;
 	if (held_elsewhere(task, key.file, fd))
 		return 0;
-	if (!sessions.lookup(&key)) {
-		count_untouched(c, key.file);
-		return 0;
-	}
 	struct releases *list = releases_begin();
 	if (!list)
 		return 0;
-	releases_add(c, list, key.file, fd);
+	if (!releases_add(c, list, key.file))
+		count_untouched(c, key.file);
 	if (list->found)
 		programs.call(ctx, 0);
 	return 0;
@@ -368,14 +386,14 @@ int list_chunk(struct enter *ctx)
 	if (!chunk || !list || !c)
 		return 0;
 	u32 start = list->next;
-	GET(files, task, task_struct, files);
-	GET(table, files, files_struct, fdt);
-	GET(max, table, fdtable, max_fds);
-	GET(array, table, fdtable, fd);
-	bpf_probe_read_kernel(chunk, sizeof(*chunk), array + start * 8);
+	FOLLOW(files, task, task_struct, files);
+	FOLLOW(table, files, files_struct, fdt);
+	FOLLOW(max, table, fdtable, max_fds);
+	FOLLOW(array, table, fdtable, fd);
+	bpf_probe_read_kernel(chunk->file, sizeof(chunk->file), array + start * 8);
 	if (list->at_exec) {
-		GET(leader, task, task_struct, group_leader);
-		GET(bits, table, fdtable, close_on_exec);
+		FOLLOW(leader, task, task_struct, group_leader);
+		FOLLOW(bits, table, fdtable, close_on_exec);
 		bpf_probe_read_kernel(&closes, sizeof(closes), bits + start / 8);
 	}
 #pragma nounroll
@@ -394,7 +412,7 @@ int list_chunk(struct enter *ctx)
 		}
 		if (closes >> j & 1) {
 			if (s->kept != list->stamp)
-				releases_add(c, list, file, fd);
+				releases_add(c, list, file);
 			continue;
 		}
 		bpf_probe_read_kernel(s->command, COMMAND_SIZE, AT(leader, task_struct, comm));

@@ -9,6 +9,16 @@
 #define AT(base, type, member) ((void *)(base) + OFF(type, member))
 #define GET(into, base, type, member) bpf_probe_read_kernel(&(into), sizeof(into), AT(base, type, member))
 
+/*
+ * The same for what hangs on the current task. From 5.11 on the verifier knows what a task is and lets its members be
+ * read without a call; a pointer that leads nowhere reads as 0 (the kernel's exception table), as it does with GET.
+ */
+#if HAS_HELPER_get_current_task_btf
+#define FOLLOW(into, base, type, member) ((into) = *(typeof(into) volatile *)AT(base, type, member))
+#else
+#define FOLLOW GET
+#endif
+
 #define INLINE static __attribute__((always_inline)) inline
 /* Hides a value's history from the compiler, so that it cannot move a mask away from the access it guards. */
 #define OPAQUE(value) asm volatile("" : "+r"(value))
@@ -26,6 +36,16 @@
 #define AT_FDCWD -100
 #define AT_REMOVEDIR 0x200
 #define PIPEFS_MAGIC 0x50495045
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+
+/*
+ * bpf_probe_read_user and bpf_probe_read_user_str under other names: for those two BCC looks through all the kernel's
+ * symbols, which takes as long as a third of the compiling.
+ */
+static long (*read_user)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static long (*read_user_text)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user_str;
 
 /*
  * SERVES(function, words): the function is attached to these: `enter_` and `exit_` functions to syscalls' tracepoints,
@@ -47,7 +67,11 @@ struct leave {
 
 INLINE void *current_task(void)
 {
+#if HAS_HELPER_get_current_task_btf
+	return (void *)bpf_get_current_task_btf();
+#else
 	return (void *)bpf_get_current_task();
+#endif
 }
 
 /*
@@ -57,7 +81,7 @@ INLINE void *current_task(void)
 INLINE void *user_registers(void *task)
 {
 #if HAS_HELPER_task_pt_regs
-	return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	return (void *)bpf_task_pt_regs(task);
 #else
 	void *stack = 0;
 	GET(stack, task, task_struct, stack);
@@ -74,7 +98,11 @@ INLINE void *user_registers(void *task)
 #define ARGUMENT_1 (OFF(pt_regs, regs) + 8)
 #define ARGUMENT_2 (OFF(pt_regs, regs) + 16)
 #endif
+#if HAS_HELPER_task_pt_regs
+#define ARGUMENT(into, task, n) ((into) = *(typeof(into) volatile *)(user_registers(task) + ARGUMENT_##n))
+#else
 #define ARGUMENT(into, task, n) bpf_probe_read_kernel(&(into), sizeof(into), user_registers(task) + ARGUMENT_##n)
+#endif
 
 /* struct file of a descriptor of the current process, 0 if it has none */
 INLINE u64 file_of(void *task, s32 fd)
@@ -84,12 +112,12 @@ INLINE u64 file_of(void *task, s32 fd)
 	u64 file = 0;
 	if (fd < 0)
 		return 0;
-	GET(files, task, task_struct, files);
-	GET(table, files, files_struct, fdt);
-	GET(max, table, fdtable, max_fds);
+	FOLLOW(files, task, task_struct, files);
+	FOLLOW(table, files, files_struct, fdt);
+	FOLLOW(max, table, fdtable, max_fds);
 	if ((u32)fd >= max)
 		return 0;
-	GET(array, table, fdtable, fd);
+	FOLLOW(array, table, fdtable, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), array + 8 * (u64)(u32)fd);
 	return file;
 }

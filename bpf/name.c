@@ -36,8 +36,8 @@ INLINE int named(u32 trigger, s32 directory, u64 text, s32 to_directory, u64 to,
 	p->trigger = trigger;
 	p->directory = directory;
 	p->to_directory = to_directory;
-	p->text_size = bpf_probe_read_user_str(p->text, TEXT_ROOM, (void *)text);
-	p->to_size = to ? bpf_probe_read_user_str(p->to, TEXT_ROOM, (void *)to) : 0;
+	p->text_size = read_user_text(p->text, TEXT_ROOM, (void *)text);
+	p->to_size = to ? read_user_text(p->to, TEXT_ROOM, (void *)to) : 0;
 	if (pendings.update(&thread, p)) {
 		count(SEEN, trigger, 1);
 		count(LOST, trigger, 1);
@@ -70,7 +70,7 @@ INLINE u32 append_text(struct record *r, u32 used, s32 size, char *text, u64 use
 	if (size > 0 && size < TEXT_ROOM)
 		n = bpf_probe_read_kernel_str(&r->tail[at], TEXT_ROOM, text);
 	else
-		n = bpf_probe_read_user_str(&r->tail[at], PATH_ROOM, (void *)user);
+		n = read_user_text(&r->tail[at], PATH_ROOM, (void *)user);
 	if (n <= 0) {
 		r->event.flags |= FLAG_TEXT_LOST;
 		return 0;
@@ -135,7 +135,7 @@ int exit_unlink(struct leave *ctx)
 	record_root(e, task);
 	e->value = p->value;
 	if (p->text_size <= 0)
-		bpf_probe_read_user(&first, 1, (void *)p->text_at);
+		read_user(&first, 1, (void *)p->text_at);
 	r->walk.used = 0;
 	path_of_start(&r->walk, task, p->directory, first);
 	path_walk(r);
@@ -148,7 +148,7 @@ int exit_unlink(struct leave *ctx)
 	if (other) {
 		first = p->to[0];
 		if (p->to_size <= 0)
-			bpf_probe_read_user(&first, 1, (void *)p->to_at);
+			read_user(&first, 1, (void *)p->to_at);
 		path_of_start(&r->walk, task, p->to_directory, first);
 	} else if (trigger == CHMOD || trigger == CHOWN) {
 		other = path_of_last_made(r);

@@ -24,7 +24,7 @@ int fork_seen(struct bpf_raw_tracepoint_args *ctx)
 	if (!r)
 		return 0;
 	count(SEEN, FORK, 1);
-	record_process(&r->event, parent);
+	record_process(&r->event, current_task()); /* the parent; `parent` itself is no pointer to the verifier */
 	r->event.value = tgid;
 	record_send(r, 0);
 	return 0;
@@ -57,7 +57,7 @@ int exec_seen(struct enter *ctx)
 	at &= TAIL_MASK;
 	OPAQUE(size);
 	size &= ARGV_ROOM - 1;
-	if (!bpf_probe_read_user(&r->tail[at], size, (void *)from))
+	if (!read_user(&r->tail[at], size, (void *)from))
 		e->file_text_size = size;
 	else
 		e->flags |= FLAG_TEXT_LOST;

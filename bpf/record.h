@@ -108,24 +108,24 @@ INLINE void record_process(struct event *e, void *task)
 {
 	void *leader = 0, *parent = 0, *cred = 0, *proxy = 0, *space = 0;
 	e->pid = bpf_get_current_pid_tgid() >> 32;
-	GET(leader, task, task_struct, group_leader);
-	GET(e->start, leader, task_struct, start_boottime);
+	FOLLOW(leader, task, task_struct, group_leader);
+	FOLLOW(e->start, leader, task_struct, start_boottime);
 	bpf_probe_read_kernel(e->command, COMMAND_SIZE, AT(leader, task_struct, comm));
-	GET(parent, leader, task_struct, real_parent);
-	GET(e->ppid, parent, task_struct, tgid);
-	GET(parent, parent, task_struct, group_leader);
-	GET(e->parent_start, parent, task_struct, start_boottime);
-	GET(cred, task, task_struct, cred);
-	GET(e->uid, cred, cred, uid);
-	GET(e->euid, cred, cred, euid);
+	FOLLOW(parent, leader, task_struct, real_parent);
+	FOLLOW(e->ppid, parent, task_struct, tgid);
+	FOLLOW(parent, parent, task_struct, group_leader);
+	FOLLOW(e->parent_start, parent, task_struct, start_boottime);
+	FOLLOW(cred, task, task_struct, cred);
+	FOLLOW(e->uid, cred, cred, uid);
+	FOLLOW(e->euid, cred, cred, euid);
 #if HAS(task_struct, loginuid)
-	GET(e->login_uid, task, task_struct, loginuid);
+	FOLLOW(e->login_uid, task, task_struct, loginuid);
 #else
 	e->login_uid = (u32)-1;
 #endif
-	GET(proxy, task, task_struct, nsproxy);
-	GET(space, proxy, nsproxy, mnt_ns);
-	GET(e->mount_ns, space + OFF(mnt_namespace, ns), ns_common, inum);
+	FOLLOW(proxy, task, task_struct, nsproxy);
+	FOLLOW(space, proxy, nsproxy, mnt_ns);
+	FOLLOW(e->mount_ns, space + OFF(mnt_namespace, ns), ns_common, inum);
 	e->cgroup = bpf_get_current_cgroup_id();
 }
 

@@ -68,11 +68,20 @@ struct releases {
 	u32 last;
 	u32 next;
 	u32 unused;
-	s32 fd[RELEASES];
 	u64 file[RELEASES];
 };
 BPF_PERCPU_ARRAY(releases, struct releases, 1);
-BPF_PROG_ARRAY(programs, 2);
+
+/* What a probe leaves to a program that it tail-calls: so what several need is compiled and verified once. */
+struct handed {
+	u32 trigger;
+	s32 fd;
+	s32 from;
+	u32 sent;		/* of a datagram socket: it was written to, `bytes` */
+	s64 bytes;
+};
+BPF_PERCPU_ARRAY(handed, struct handed, 1);
+BPF_PROG_ARRAY(programs, 4);
 
 /* How a file's kind is treated before there is a session: 0 keep one, RULE ignored by that rule, DROP not an event. */
 #define DROP 0xffffffffu
@@ -180,7 +189,7 @@ INLINE void record_socket(struct record *r, u64 file)
 	GET(protocol, sk, sock, sk_protocol);
 #endif
 	e->protocol = protocol;
-	if (e->family == 1) { /* AF_UNIX: the name is what the bound end bound */
+	if (e->family == AF_UNIX) { /* the name is what the bound end bound */
 		u32 used = 0;
 #if HAS(unix_sock, peer)
 		GET(peer, sk, unix_sock, peer);
@@ -211,34 +220,29 @@ INLINE void record_socket(struct record *r, u64 file)
 	GET(port, sk, sock_common, skc_dport);
 	e->remote_port = (port >> 8) | (port << 8);
 	GET(e->local_port, sk, sock_common, skc_num);
-	if (e->family == 2) {
+	if (e->family == AF_INET) {
 		bpf_probe_read_kernel(e->remote, 4, AT(sk, sock_common, skc_daddr));
 		bpf_probe_read_kernel(e->local, 4, AT(sk, sock_common, skc_rcv_saddr));
 #if HAS(sock_common, skc_v6_daddr)
-	} else if (e->family == 10) {
+	} else if (e->family == AF_INET6) {
 		bpf_probe_read_kernel(e->remote, 16, AT(sk, sock_common, skc_v6_daddr));
 		bpf_probe_read_kernel(e->local, 16, AT(sk, sock_common, skc_v6_rcv_saddr));
 #endif
 	}
 }
 
-/* The record of a connect, accept, bind or listen. False if it is none of ours. */
-INLINE bool connection_begun(u32 trigger, void *task, u64 file, s32 fd)
+/* A connect, accept, bind or listen of a descriptor: `begun` makes the record. Never returns if all is well. */
+INLINE void connection_begun(void *ctx, u32 trigger, s32 fd, u32 sent, s64 bytes)
 {
-	struct record *r = record_new(trigger);
-	if (!r)
-		return false;
-	struct event *e = &r->event;
-	record_socket(r, file);
-	if (e->family != 1 && e->family != 2 && e->family != 10) /* AF_UNIX, AF_INET, AF_INET6 */
-		return false;
-	if (trigger == CONNECT && e->family == 2 && !e->remote_port && !*(u32 *)e->remote)
-		return false; /* connect(AF_UNSPEC) takes the peer away */
-	count(SEEN, trigger, 1);
-	e->fd = fd;
-	record_process(e, task);
-	record_send(r, e->file_text_size + e->to_text_size);
-	return true;
+	u32 zero = 0;
+	struct handed *h = handed.lookup(&zero);
+	if (!h)
+		return;
+	h->trigger = trigger;
+	h->fd = fd;
+	h->sent = sent;
+	h->bytes = bytes;
+	programs.call(ctx, 2);
 }
 
 /* A record's own path: the names of `file`, and what ignore rules by path say of it. */
@@ -329,7 +333,7 @@ INLINE bool session_settled(struct config *c, struct session_key *key, struct se
 	return true;
 }
 
-INLINE void session_end(void *task, struct record *r, u64 file, s32 fd)
+INLINE void session_end(void *task, struct record *r, u64 file)
 {
 	struct session_key key = {.file = file, .pid = bpf_get_current_pid_tgid() >> 32};
 	struct session *s = sessions.lookup(&key);
@@ -342,17 +346,18 @@ INLINE void session_end(void *task, struct record *r, u64 file, s32 fd)
 	session_record(r, s);
 	sessions.delete(&key);
 	count(SEEN, CLOSE, 1);
-	bool only_read = !e->writes && !(e->flags & (FLAG_CREATED | FLAG_TRUNCATED));
+	r->walk.used = 0;
 	if ((e->mode & KIND_MASK) == KIND_SOCKET) {
 		record_socket(r, file);
-		record_send(r, e->file_text_size + e->to_text_size);
-		return;
-	}
-	record_file(r, file);
-	struct verdict *v = prefix_verdict(r);
-	if (v && (only_read || !v->only_read)) {
-		count_record(IGNORED + ((v->rule - 1) & (RULES - 1)), e);
-		return;
+		r->walk.used = e->file_text_size + e->to_text_size;
+	} else {
+		record_file(r, file);
+		struct verdict *v = prefix_verdict(r);
+		bool only_read = !e->writes && !(e->flags & (FLAG_CREATED | FLAG_TRUNCATED));
+		if (v && (only_read || !v->only_read)) {
+			count_record(IGNORED + ((v->rule - 1) & (RULES - 1)), e);
+			return;
+		}
 	}
 	record_send(r, r->walk.used);
 }
@@ -369,18 +374,19 @@ INLINE struct releases *releases_begin(void)
 	return list;
 }
 
-INLINE void releases_add(struct config *c, struct releases *list, u64 file, s32 fd)
+/* False if there is no session to end. */
+INLINE bool releases_add(struct config *c, struct releases *list, u64 file)
 {
 	struct session_key key = {.file = file, .pid = bpf_get_current_pid_tgid() >> 32};
 	struct session *s = sessions.lookup(&key);
-	if (!s || session_settled(c, &key, s))
-		return;
+	if (!s)
+		return false;
 	u32 at = list->found;
-	if (at >= RELEASES)
-		return; /* more than all tail calls can work off */
+	if (session_settled(c, &key, s) || at >= RELEASES) /* more than all tail calls can work off */
+		return true;
 	list->file[at & (RELEASES - 1)] = file;
-	list->fd[at & (RELEASES - 1)] = fd;
 	list->found = at + 1;
+	return true;
 }
 
 INLINE void exit_record(struct record *r, void *task, u32 more)
@@ -413,22 +419,23 @@ int release(struct enter *ctx)
 	struct record *r = records.lookup(&zero);
 	struct config *c = configuration();
 	void *task = current_task();
+	u32 more = 0;
 	if (!list || !r || !c)
 		return 0;
+	u32 rounds = RELEASES_AT_ONCE;
+	OPAQUE(rounds); /* one loop body, however often LLVM would like to repeat it */
 #pragma nounroll
-	for (int i = 0; i < RELEASES_AT_ONCE; i++) {
+	do {
 		u32 at = list->done;
-		if (at >= list->found || at >= RELEASES) {
-			if (list->exits)
-				exit_record(r, task, 0);
-			return 0;
-		}
+		if (at >= list->found || at >= RELEASES)
+			goto ended;
 		list->done = at + 1;
-		session_end(task, r, list->file[at & (RELEASES - 1)], list->fd[at & (RELEASES - 1)]);
-	}
+		session_end(task, r, list->file[at & (RELEASES - 1)]);
+	} while (--rounds);
 	programs.call(ctx, 0);
-	/* Here only if there may be no more tail calls: user space counts what is left in the table as lost. */
+	more = FLAG_MORE; /* here only if there may be no more tail calls: user space counts what is left as lost */
+ended:
 	if (list->exits)
-		exit_record(r, task, FLAG_MORE);
+		exit_record(r, task, more);
 	return 0;
 }

@@ -51,7 +51,7 @@ def flags(source: str, types: KernelTypes, ring_pages: int, sessions: int, singl
     found.append(f"-DSINGLES={int(singles)}")
     found.append(f"-DSIZE_pt_regs={types.size('pt_regs')}")
     names = set(re.findall(r"\b(?:OFF|HAS)\((\w+), (\w+)\)", source))
-    names |= set(re.findall(r"\b(?:GET|AT)\([^;]*?, (\w+), (\w+)\)", source))
+    names |= set(re.findall(r"\b(?:GET|FOLLOW|AT)\([^;]*?, (\w+), (\w+)\)", source))
     for structure, member in sorted(names - {("type", "member")}):
         offset = types.offset(structure, member)
         found.append(f"-DHAS_{structure}__{member}={int(offset is not None)}")
