@@ -146,14 +146,9 @@ INLINE void moved_out(void *ctx, struct config *c, void *task, s32 fd, s64 bytes
 		send_single(c, task, file_of(task, fd), s, trigger, bytes);
 }
 
-/* Data may move for a file or for a connection; which, the descriptor tells. */
-INLINE struct config *watched_either(u32 one, u32 other)
-{
-	struct config *c = configuration();
-	if (!c)
-		return NULL;
-	return watched(c->wanted & (1u << one) ? one : c->wanted & (1u << other) ? other : CONNECT);
-}
+/* Data may move for a file or for a connection, and the first datagram is a connect: the descriptor tells which. */
+#define MOVES_IN (1u << READ | 1u << RECV | 1u << CONNECT)
+#define MOVES_OUT (1u << WRITE | 1u << SEND | 1u << CONNECT)
 
 SERVES(exit_read, read pread64 readv preadv preadv2 recvfrom recvmsg)
 int exit_read(struct leave *ctx)
@@ -161,7 +156,7 @@ int exit_read(struct leave *ctx)
 	struct config *c;
 	void *task = current_task();
 	u64 fd = 0;
-	if (ctx->result < 0 || !(c = watched_either(READ, RECV)))
+	if (ctx->result < 0 || !(c = watched_any(MOVES_IN)))
 		return 0;
 	ARGUMENT(fd, task, 0);
 	moved_in(c, task, fd, ctx->result);
@@ -174,7 +169,7 @@ int exit_write(struct leave *ctx)
 	struct config *c;
 	void *task = current_task();
 	u64 fd = 0;
-	if (ctx->result < 0 || !(c = watched_either(WRITE, SEND)))
+	if (ctx->result < 0 || !(c = watched_any(MOVES_OUT)))
 		return 0;
 	ARGUMENT(fd, task, 0);
 	moved_out(ctx, c, task, fd, ctx->result);
@@ -200,7 +195,7 @@ int exit_sendmmsg(struct leave *ctx)
 	struct config *c;
 	void *task = current_task();
 	u64 fd = 0;
-	if (ctx->result <= 0 || !(c = watched_either(SEND, CONNECT)))
+	if (ctx->result <= 0 || !(c = watched_any(MOVES_OUT)))
 		return 0;
 	ARGUMENT(fd, task, 0);
 	moved_out(ctx, c, task, fd, 0);
@@ -226,7 +221,7 @@ int copied(struct leave *ctx)
 {
 	u32 zero = 0;
 	struct handed *h = handed.lookup(&zero);
-	struct config *c = watched_either(READ, WRITE);
+	struct config *c = watched_any(MOVES_IN | MOVES_OUT);
 	void *task = current_task();
 	if (!h || !c)
 		return 0;

@@ -79,16 +79,21 @@ INLINE struct config *configuration(void)
 	return c;
 }
 
-/* The configuration, if this process is to be reported and some behavior wants the trigger; else NULL. */
-INLINE struct config *watched(u32 trigger)
+/* The configuration, if this process is to be reported and some behavior wants one of the triggers; else NULL. */
+INLINE struct config *watched_any(u32 triggers)
 {
 	struct config *c = configuration();
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	if (!c || pid == c->self || !(c->wanted & (1u << trigger)))
+	if (!c || pid == c->self || !(c->wanted & triggers))
 		return NULL;
 	if (c->follow && !followed.lookup(&pid))
 		return NULL;
 	return c;
+}
+
+INLINE struct config *watched(u32 trigger)
+{
+	return watched_any(1u << trigger);
 }
 
 /* An empty record of this cpu; probes run with preemption off, so nothing else writes it meanwhile. */

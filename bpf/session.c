@@ -92,12 +92,12 @@ INLINE u32 kind_of(struct config *c, u64 file, void **inode, u32 *mode, u64 *mag
 	u16 bits = 0;
 	GET(*inode, file, file, f_inode);
 	GET(bits, *inode, inode, i_mode);
-	GET(super, *inode, inode, i_sb);
-	GET(*magic, super, super_block, s_magic);
 	*mode = bits;
 	u32 kind = bits & KIND_MASK;
 	if (kind == KIND_SOCKET)
 		return c->sockets ? 0 : DROP;
+	GET(super, *inode, inode, i_sb);
+	GET(*magic, super, super_block, s_magic);
 	if (kind == KIND_FIFO && *magic != PIPEFS_MAGIC)
 		return 0;
 	return c->kind_rule[(kind >> 12) & 15];
