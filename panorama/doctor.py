@@ -119,10 +119,10 @@ def check_btf(path: str = "/sys/kernel/btf/vmlinux") -> Finding:
     return Finding("BTF", "ok", path)
 
 
-def check_tracing(debugfs: str = "/sys/kernel/debug/tracing", tracefs: str = "/sys/kernel/tracing") -> Finding:
-    """The list of tracepoints where BCC looks for it: in debugfs if that is there, else in tracefs itself."""
+def check_tracing(tracefs: str = "/sys/kernel/tracing") -> Finding:
+    """The list of tracepoints."""
     name = "tracepoints"
-    folder = Path(debugfs if os.path.exists(debugfs) else tracefs)
+    folder = Path(tracefs)
     try:
         names = os.listdir(folder)
     except PermissionError:
@@ -173,8 +173,8 @@ def check_bcc(search: Sequence[str] | None = None, library: str = "libbcc.so.0")
 
 
 def check_libbpf(library: str = "libbpf.so.1") -> Finding:
-    """The library that reads BTF."""
-    problem = _cannot_load(library, "btf__load_vmlinux_btf")
+    """The library that reads BTF, loads programs and reads the ring buffer."""
+    problem = _cannot_load(library, "bpf_map_lookup_batch")
     if problem:
         return Finding("libbpf", "problem", problem, "sudo apt install libbpf1")
     return Finding("libbpf", "ok", library)

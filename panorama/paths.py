@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["BEHAVIORS", "BPF", "TRACES"]
+__all__ = ["BEHAVIORS", "BPF", "CACHE", "TRACES"]
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _HOME = _CHECKOUT if (_CHECKOUT / "bpf" / "event.h").exists() else Path("/usr/share/panorama")
@@ -13,3 +13,4 @@ _HOME = _CHECKOUT if (_CHECKOUT / "bpf" / "event.h").exists() else Path("/usr/sh
 BPF = _HOME / "bpf"
 BEHAVIORS = _HOME / "behaviors"
 TRACES = _HOME / "traces"
+CACHE = Path("/var/cache/panorama")

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only module that imports bcc: compiles bpf/, attaches it, reads its ring buffer and its counts.
+"""The sensor's kernel half: has bpf/ compiled, loads and attaches it, reads its ring buffer and its counts.
 
-No kernel headers are needed: BCC is pointed at bpf/headers, and offsets come from the kernel's BTF.
+No kernel headers are needed: the compiler is pointed at bpf/headers, and offsets come from the kernel's BTF.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import operator
 import os
 import select
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import CannotSense
-from ..paths import BPF as SOURCES
+from . import libbpf
 from .btf import KernelTypes
+from .bytecode import compiled
 from .layout import Layout, LayoutError, read_layout
 from .probes import Probe, needed, tail_calls
 from .source import flags, served, text
@@ -29,7 +30,6 @@ COLUMNS = 32  # bpf/record.h
 _SEEN, _LOST, _UNEXPLAINED, _IGNORED, _RULES = 0, 1, 2, 3, 64
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
-_MOST_SAID = 1 << 16
 _TRACING = Path("/sys/kernel/tracing")
 
 
@@ -93,23 +93,12 @@ class OpenSession:
     rule: int
 
 
-def _import_bcc() -> Any:
-    os.environ["BCC_KERNEL_SOURCE"] = str(SOURCES / "headers")
-    try:
-        import bcc
-    except ImportError as error:
-        raise CannotSense(f"BCC is not installed ({error}); try: apt install python3-bpfcc") from None
-    if not hasattr(bcc, "BPF"):
-        raise CannotSense("the module bcc found is not the BPF Compiler Collection; try: apt install python3-bpfcc")
-    return bcc
-
-
 def _mount(kind: str, where: Path, probe: str) -> None:
-    """Mounts a kernel file system if it is not there (mount(2)); BCC of Debian 12 looks below debugfs as well."""
+    """Mounts a kernel file system if it is not there (mount(2))."""
     if (where / probe).exists():
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", str(where).encode(), kind.encode(), 0, None) and kind == "tracefs":
+    if libc.mount(b"none", str(where).encode(), kind.encode(), 0, None):
         reason = os.strerror(ctypes.get_errno())
         raise CannotSense(f"{kind} cannot be mounted ({reason}); try: mount -t {kind} none {where}")
 
@@ -125,25 +114,21 @@ class Kernel:
             raise CannotSense("eBPF needs root; try: sudo panorama")
         self.layout: Layout = read_layout()
         self._demand = demand
-        self._bcc = _import_bcc()
         _mount("tracefs", _TRACING, "events")
-        _mount("debugfs", Path("/sys/kernel/debug"), "tracing")
         source = text()
         self._served = served(source)
         self._probes = needed(demand.counted, self._served, follow)
         self._attached: list[Probe] = []
+        self._held: list[int] = []  # descriptors of programs and tracepoints
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
         types.close()
-        said = _quiet()
-        try:
-            with said:
-                self._bpf = self._bcc.BPF(text=source.encode(), cflags=[*options, "-Wno-unused-function"])
-        except Exception as error:
-            raise CannotSense(_reason(f"the eBPF program does not compile here: {error}", said.text)) from None
-        self._bytes: list[bytes] = []
-        self._configure(follow)
+        self._code = compiled(source, options)
         self._compare_layout()
+        self._lib = libbpf.library()
+        self._ring: libbpf.Ring | None = None
+        self._maps = self._make_maps()
+        self._configure(follow)
 
     def __enter__(self) -> Kernel:
         return self
@@ -151,83 +136,99 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _map(self, name: str) -> Any:
-        return self._bpf[name.encode()]
-
     def _compare_layout(self) -> None:
-        """BCC's idea of struct event, learned from the compiler, must be ours."""
-        told = self._bpf[b"layout"].Leaf
+        """The compiler's idea of struct event must be ours."""
+        told = self._code.maps["layout"]
         ours = self.layout
-        if ctypes.sizeof(told) != ours.size:
-            raise LayoutError(f"bpf/event.h: {ours.size} bytes as read, {ctypes.sizeof(told)} as compiled")
+        if told.value_size != ours.size:
+            raise LayoutError(f"bpf/event.h: {ours.size} bytes as read, {told.value_size} as compiled")
+        compiled_at = {name: offset for name, offset, _ in told.value}
         for name, (offset, _) in ours.fields.items():
-            compiled = getattr(told, name).offset
-            if compiled != offset:
-                raise LayoutError(f"bpf/event.h: {name} is at {offset} as read, at {compiled} as compiled")
+            if compiled_at.get(name) != offset:
+                raise LayoutError(f"bpf/event.h: {name} is at {offset} as read, at {compiled_at.get(name)} as compiled")
+
+    def _make_maps(self) -> dict[str, libbpf.Map]:
+        try:
+            return {
+                name: libbpf.Map(
+                    self._lib,
+                    name,
+                    shape.type,
+                    libbpf.Shape(shape.key, shape.key_size),
+                    libbpf.Shape(shape.value, shape.value_size),
+                    shape.entries,
+                    shape.flags,
+                )
+                for name, shape in self._code.maps.items()
+            }
+        except OSError as error:
+            raise CannotSense(f"the kernel refuses an eBPF {error.strerror}; see: panorama doctor") from None
 
     def _configure(self, follow: bool) -> None:
         demand, number = self._demand, {name: i for i, name in enumerate(self.layout.triggers)}
-        table = self._map("config")
-        config = table.Leaf()
-        config.self = os.getpid()
-        config.wanted = sum(1 << number[name] for name in demand.counted)
-        config.single = sum(1 << number[name] for name in demand.eager)
-        config.follow = follow
-        config.off = 1  # until all is attached: what only half of the probes saw does not add up
-        config.untouched = demand.untouched
-        config.sockets = demand.connections
+        rules = [0] * 16
         for kind, rule in demand.kinds:
-            config.kind_rule[kind] = rule + 1
-        table[table.Key(0)] = config
-        filesystems = self._map("ignored_filesystems")
+            rules[kind] = rule + 1
+        self._config = {
+            "off": 1,  # until all is attached: what only half of the probes saw does not add up
+            "self": os.getpid(),
+            "wanted": sum(1 << number[name] for name in demand.counted),
+            "single": sum(1 << number[name] for name in demand.eager),
+            "follow": int(follow),
+            "untouched": int(demand.untouched),
+            "sockets": int(demand.connections),
+        }
+        self._kind_rule = rules
+        self._write_config()
         for magic, rule, only_read in demand.filesystems:
-            filesystems[filesystems.Key(magic)] = filesystems.Leaf(rule + 1, int(only_read))
-        prefixes = self._map("ignored_prefixes")
+            self._maps["ignored_filesystems"].set((magic,), (rule + 1, int(only_read)))
         for item in demand.prefixes:
             raw = os.fsencode(item.prefix) + (b"" if item.prefix.endswith("/") else b"\0")
-            key = prefixes.Key()
-            key.bits = len(raw) * 8
-            ctypes.memmove(ctypes.addressof(key) + 4, raw, len(raw))
-            prefixes[key] = prefixes.Leaf(item.rule + 1, int(item.only_read))
+            self._maps["ignored_prefixes"].set((len(raw) * 8, raw), (item.rule + 1, int(item.only_read)))
+
+    def _write_config(self) -> None:
+        table = self._maps["config"]
+        values: list[int] = []
+        for name in table.value.names:
+            values += self._kind_rule if name == "kind_rule" else [self._config[name]]
+        table.set((0,), tuple(values))
 
     def attach(self) -> None:
         """Loads and attaches; from here on records come. Tracepoints this kernel lacks are left out (see `missing`)."""
-        events = _TRACING / "events"
-        kinds = self._bcc.BPF
         self.missing: list[str] = []
-        said = _quiet()
         try:
-            with said:
-                self._attach(events, kinds)
-        except Exception as error:
-            raise CannotSense(_reason(f"the kernel refuses the eBPF program: {error}", said.text)) from None
-        table = self._map("config")
-        config = table[table.Key(0)]
-        config.off = 0
-        table[table.Key(0)] = config
-        ring = self._map("events")
-
-        def keep(_: object, data: int, size: int) -> int:
-            self._bytes.append(ctypes.string_at(data, size))
-            return 0
-
-        ring.open_ring_buffer(keep)
+            self._attach()
+            self._ring = libbpf.Ring(self._lib, self._maps["events"])
+        except OSError as error:
+            raise CannotSense(f"the kernel refuses the eBPF program {error.strerror}; see: panorama doctor") from None
+        self._config["off"] = 0
+        self._write_config()
         self._poll = select.epoll()
-        self._poll.register(ring.map_fd, select.EPOLLIN)
+        self._poll.register(self._maps["events"].fd, select.EPOLLIN)
 
-    def _attach(self, events: Path, kinds: Any) -> None:
-        programs = self._map("programs")
+    def _attach(self) -> None:
+        by_number = {shape.number: self._maps[name].fd for name, shape in self._code.maps.items()}
+        loaded: dict[str, int] = {}
+
+        def program(function: str, kind: str = "tracepoint") -> int:
+            if function not in loaded:
+                code = self._code.programs[function].linked(by_number)
+                loaded[function] = libbpf.load(self._lib, function, kind, code)
+                self._held.append(loaded[function])
+            return loaded[function]
+
         for number, function in tail_calls(self._served).items():
-            loaded = self._bpf.load_func(function.encode(), kinds.TRACEPOINT)
-            programs[programs.Key(number)] = programs.Leaf(loaded.fd)
+            self._maps["programs"].set((number,), (program(function),))
         for probe in self._probes:
+            folder = _TRACING / "events" / probe.tracepoint.replace(":", "/")
             if probe.raw:
-                self._bpf.attach_raw_tracepoint(tp=probe.tracepoint.encode(), fn_name=probe.function.encode())
-            elif (events / probe.tracepoint.replace(":", "/")).exists():
-                self._bpf.attach_tracepoint(tp=probe.tracepoint.encode(), fn_name=probe.function.encode())
+                held = libbpf.attach_raw(self._lib, probe.tracepoint, program(probe.function, "raw_tracepoint"))
+            elif folder.exists():
+                held = libbpf.attach_tracepoint(folder, program(probe.function))
             else:
                 self.missing.append(probe.tracepoint)
                 continue
+            self._held.append(held)
             self._attached.append(probe)
 
     @property
@@ -235,17 +236,14 @@ class Kernel:
         return [probe.tracepoint for probe in self._attached]
 
     def follow(self, pid: int) -> None:
-        table = self._map("followed")
-        table[table.Key(pid)] = table.Leaf(1)
+        self._maps["followed"].set((pid,), (1,))
 
     def unfollow(self, pid: int) -> None:
-        table = self._map("followed")
-        with contextlib.suppress(KeyError):
-            del table[table.Key(pid)]
+        self._maps["followed"].delete((pid,))
 
     def following(self) -> int:
         """How many followed processes are alive."""
-        return sum(1 for _ in self._map("followed").items())
+        return sum(1 for _ in self._maps["followed"].items())
 
     def records(self, timeout: float) -> list[bytes]:
         """What has come, after at most `timeout` seconds of waiting for a first record; an interrupt ends the wait."""
@@ -256,27 +254,23 @@ class Kernel:
 
     def take(self) -> list[bytes]:
         """What has come, without waiting."""
-        self._bpf.ring_buffer_consume()
-        taken, self._bytes = self._bytes, []
-        return taken
+        return self._ring.take() if self._ring else []
 
     def open_sessions(self) -> Iterator[OpenSession]:
         """The kernel's table of open sessions, as it is at the moment."""
-        table = self._map("sessions")
-        names = OpenSession.__dataclass_fields__
-        for key, leaf in table.items():
-            values = {name: getattr(leaf, name) for name in names if name not in ("pid", "file")}
-            yield OpenSession(pid=key.pid, file=key.file, **values)
+        table = self._maps["sessions"]
+        wanted = [name for name in OpenSession.__dataclass_fields__ if name not in ("pid", "file")]
+        chosen = operator.itemgetter(*(table.value.names.index(name) for name in wanted))
+        for (file, pid, *_), values in table.items():
+            yield OpenSession(pid, file, *chosen(values))
 
     def forget_session(self, session: OpenSession) -> None:
-        table = self._map("sessions")
-        with contextlib.suppress(KeyError):
-            del table[table.Key(session.file, session.pid, 0)]
+        self._maps["sessions"].delete((session.file, session.pid, 0))
 
     def counts(self) -> Counts:
         """The kernel's own counts, summed over its CPUs. They go on growing until `stop`."""
-        table, names = self._map("counts"), self.layout.triggers
-        values = [sum(cpus) for _, cpus in sorted((key.value, list(leaf)) for key, leaf in table.items())]
+        names = self.layout.triggers
+        values = libbpf.PerCpuCounters(self._maps["counts"], self._code.maps["counts"].entries).sums()
 
         def row(number: int) -> dict[str, int]:
             cells = values[number * COLUMNS : (number + 1) * COLUMNS]
@@ -287,10 +281,8 @@ class Kernel:
 
     def stop(self) -> None:
         """From here on nothing is reported or counted; what was can still be read."""
-        table = self._map("config")
-        config = table[table.Key(0)]
-        config.off = 1
-        table[table.Key(0)] = config
+        self._config["off"] = 1
+        self._write_config()
         time.sleep(_FINISHING)
 
     def close(self) -> None:
@@ -299,39 +291,18 @@ class Kernel:
         The kernel takes tens of milliseconds for each tracepoint it detaches, one after the other. So the descriptors
         are left to a child that does nothing but end: who closes them last is who waits.
         """
-        if self._attached and os.fork() == 0:
+        descriptors = [*self._held, *(table.fd for table in self._maps.values())]
+        if self._held and os.fork() == 0:
             for name in os.listdir("/proc/self/fd"):
-                with contextlib.suppress(OSError):
-                    if not os.readlink(f"/proc/self/fd/{name}").startswith("anon_inode:"):
+                if int(name) not in descriptors:
+                    with contextlib.suppress(OSError):
                         os.close(int(name))
             os._exit(0)
+        if self._ring:
+            self._ring.close()
+            self._poll.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._held.clear()
+        self._maps.clear()
         self._attached.clear()
-        self._bpf.cleanup()
-
-
-class _quiet:
-    """BCC and LLVM write to the process's standard error; this keeps it, to be quoted only if something failed."""
-
-    def __enter__(self) -> _quiet:
-        self._saved = os.dup(2)
-        self._kept = os.memfd_create("panorama-said")
-        os.dup2(self._kept, 2)
-        self.text = ""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.text = os.pread(self._kept, _MOST_SAID, max(0, os.fstat(self._kept).st_size - _MOST_SAID)).decode(
-            errors="replace"
-        )
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
-        os.close(self._kept)
-
-
-def _reason(what: str, said: str) -> str:
-    """One line: what failed, and what the compiler or the verifier said about it: its first error or its last word."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if "error:" in line]
-    verdict = [line for line in lines if not line.startswith(("processed ", "HINT:", "bpf: "))]
-    detail = (errors or verdict[-1:] or lines[-1:] or ["no reason given"])[0]
-    return " ".join(f"{what} ({detail}); see: panorama doctor".split())
