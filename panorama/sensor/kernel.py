@@ -29,6 +29,7 @@ __all__ = ["COLUMNS", "Counts", "Demand", "Kernel", "OpenSession", "PrefixRule"]
 COLUMNS = 32  # bpf/record.h
 _SEEN, _LOST, _UNEXPLAINED, _IGNORED, _RULES = 0, 1, 2, 3, 64
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
+_AT_ONCE = 8192  # records: some 3 MB
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
 _TRACING = Path("/sys/kernel/tracing")
 
@@ -119,6 +120,7 @@ class Kernel:
         self._served = served(source)
         self._probes = needed(demand.counted, self._served, follow)
         self._attached: list[Probe] = []
+        self._behind = False  # more records wait than were taken
         self._held: list[int] = []  # descriptors of programs and tracepoints
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
@@ -246,15 +248,20 @@ class Kernel:
         return sum(1 for _ in self._maps["followed"].items())
 
     def records(self, timeout: float) -> list[bytes]:
-        """What has come, after at most `timeout` seconds of waiting for a first record; an interrupt ends the wait."""
+        """What has come, after at most `timeout` seconds of waiting for a first record; an interrupt ends the wait.
+
+        At most so many that they are dealt with while there is room in the ring buffer for what comes meanwhile.
+        """
         with contextlib.suppress(InterruptedError):
-            if self._poll.poll(timeout):
+            if not self._behind and self._poll.poll(timeout):
                 time.sleep(_GATHER)
-        return self.take()
+        records = self.take()
+        self._behind = len(records) == _AT_ONCE
+        return records
 
     def take(self) -> list[bytes]:
-        """What has come, without waiting."""
-        return self._ring.take() if self._ring else []
+        """What has come, without waiting; if there are none, nothing is left."""
+        return self._ring.take(_AT_ONCE) if self._ring else []
 
     def open_sessions(self) -> Iterator[OpenSession]:
         """The kernel's table of open sessions, as it is at the moment."""

@@ -210,11 +210,12 @@ def attach_raw(lib: ctypes.CDLL, name: str, program: int) -> int:
 
 
 class Ring:
-    """The reader's end of a ring buffer: `take` gives the records that have come, as bytes, without waiting."""
+    """The reader's end of a ring buffer."""
 
     def __init__(self, lib: ctypes.CDLL, table: Map) -> None:
         self._lib = lib
         self._taken: list[bytes] = []
+        self._most = 0
         self._on_record = _ON_RECORD(self._keep)
         self._ring = lib.ring_buffer__new(table.fd, self._on_record, None, None)
         if not self._ring:
@@ -222,9 +223,11 @@ class Ring:
 
     def _keep(self, _: int | None, data: int, size: int) -> int:
         self._taken.append(ctypes.string_at(data, size))
-        return 0
+        return -1 if len(self._taken) >= self._most else 0  # libbpf stops behind the record that gets an error
 
-    def take(self) -> list[bytes]:
+    def take(self, most: int) -> list[bytes]:
+        """Records that have come, at most `most`, without waiting; what is left stays in the ring."""
+        self._most = most
         self._lib.ring_buffer__consume(self._ring)
         taken, self._taken = self._taken, []
         return taken

@@ -100,7 +100,9 @@ class Sensor:
     def stop(self) -> list[Event | Loss]:
         """Detaches; returns what was under way and every session that is still open."""
         self.kernel.stop()
-        items = self._decode(self.kernel.take())
+        items: list[Event | Loss] = []
+        while records := self.kernel.take():
+            items += self._decode(records)
         for session in self.kernel.open_sessions():
             items += self._left_open(session)
         return items
