@@ -35,7 +35,7 @@ _PERF_SIZE = 112  # PERF_ATTR_SIZE_VER5; the kernel takes any that it knows
 _PERF_FD_CLOEXEC = 8
 _IOC_SET_BPF, _IOC_ENABLE = 0x40042408, 0x2400
 _BATCH = 4096  # entries of a table in one call
-_LOG = 1 << 20  # bytes of the verifier's words
+_LOG = 1 << 24  # bytes of the verifier's words; only what is used of it is ever there
 
 
 class _MapOptions(ctypes.Structure):
@@ -176,9 +176,7 @@ def load(lib: ctypes.CDLL, name: str, kind: str, code: bytes) -> int:
         return int(result)
     log = ctypes.create_string_buffer(_LOG)
     options.log_level, options.log_size, options.log_buf = 1, _LOG, ctypes.addressof(log)
-    result = lib.bpf_prog_load(*arguments, ctypes.byref(options))
-    if result >= 0:
-        return int(result)
+    lib.bpf_prog_load(*arguments, ctypes.byref(options))
     words = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
     verdict = [line for line in words if not line.startswith("processed ")]
     raise OSError(-result, f"{name}: {os.strerror(-result)}" + (f" ({verdict[-1]})" if verdict else ""))
