@@ -14,9 +14,11 @@ from typing import Any
 from ..event import Event, Process, ProcessKey
 from .compiler import Table
 
-__all__ = ["MOST_EVENTS", "Machine", "MachineKey", "Machines"]
+__all__ = ["MOST_EVENTS", "NEVER", "Machine", "MachineKey", "Machines"]
 
 MOST_EVENTS = 256  # as many events and states are kept for a line, the latest
+
+NEVER = 2**63  # ns, later than any event
 
 MachineKey = tuple[int, str | int | None]  # the table's number and the file's path or the connection's session
 _Timer = tuple[int, int, ProcessKey, str, int, "Machine"]
@@ -74,6 +76,7 @@ class Machines:
         self._order: OrderedDict[Machine, None] = OrderedDict()
         self._timers: list[_Timer] = []
         self._serial = 0
+        self.next_due = NEVER  # nothing runs out before that
 
     def __len__(self) -> int:
         return len(self._order)
@@ -107,6 +110,7 @@ class Machines:
         if len(self._timers) > 4 * len(self._order) + 1024:
             self._timers = [timer for timer in self._timers if _counts(timer)]
             heapq.heapify(self._timers)
+        self.next_due = self._timers[0][0]
 
     def rename(self, owner: ProcessKey, tables: Iterable[int], old: str, new: str) -> None:
         """A process renamed a file: its machines go with it, those of the file that had the new name have ended."""
@@ -150,6 +154,7 @@ class Machines:
         for machine in list(self._order):
             self.forget(machine)
         self._timers.clear()
+        self.next_due = NEVER
 
     def due(self, time: int) -> tuple[int, Machine] | None:
         """The next machine whose timeout ran out by then, and when it did; its timer is taken off."""
@@ -158,6 +163,7 @@ class Machines:
             if _counts(timer):
                 timer[5].timer = 0
                 return timer[0], timer[5]
+        self.next_due = self._timers[0][0] if self._timers else NEVER
         return None
 
 
