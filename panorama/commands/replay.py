@@ -43,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         sinks: list[Sink] = [Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)]
         with closing(sinks):
             pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write, trace.header.recorder)
-            for item in trace:
-                pipeline.take([item])
+            pipeline.take(trace)
             end = trace.end or {}
             if isinstance(time := end.get("time"), int):
                 pipeline.advance(time)
