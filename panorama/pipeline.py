@@ -35,14 +35,15 @@ class Pipeline:
         self._recorder = recorder
 
     def take(self, items: Iterable[Event | Loss]) -> None:
+        keep, feed = self.rules.keep, self.engine.feed
         for item in items:
             if isinstance(item, Loss):
                 self.engine.taint(item)
                 self.losses += item.count
                 words = f"{item.count} events (cpu {item.cpu}, sequence {item.first} to {item.first + item.count - 1})"
                 self._write([notice(item.time, "lost", words, process=self._recorder)])
-            elif self.rules.keep(item):
-                self._write(self.engine.feed(item))
+            elif keep(item):
+                self._write(feed(item))
             else:
                 self._write(self.engine.advance(item.time))
 

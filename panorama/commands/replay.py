@@ -15,7 +15,7 @@ from ..output.sinks import Console, Sink
 from ..output.text import wants_colour
 from ..pipeline import Pipeline, sums_of
 from ..trace import read_trace
-from .loop import closing, said
+from .loop import closing, said, settle
 from .options import add_behavior_options, add_format_option, header, load
 
 __all__ = ["add", "run"]
@@ -33,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     loaded = load(arguments)
+    settle()
     problems = 0
     for name in arguments.file:
         source = sys.stdin.buffer if name == "-" else name

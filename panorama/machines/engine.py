@@ -137,7 +137,10 @@ class Engine:
                 table, what = action.table, _filled(action.object, event, _NOTHING)
                 partial = suspect and table.lasting
                 line = _line(event, table, process, action.verb, what, action.states, [event], partial)
-                self._write(line, event, event)
+                self._lines.append(line)
+                self._told = True
+                if self._activities.routes:
+                    self._pass_on(line, event, event)
             else:
                 self._deliver(*action, event, event, process, False)
         for rest in plan.rests:
@@ -265,24 +268,23 @@ class Engine:
             machine.enter(move.dest)
             self._machines.keep(machine, self._now)
         if move.verb:
-            if operation:
-                self.accounts.tell(machine)
             what, partial = _filled(move.object, event, machine.saved), machine.partial or machine.epoch != self._epoch
             line = _line(event, table, owner, move.verb, what, tuple(machine.states), list(machine.events), partial)
-            self._write(line, event, raw)
+            self._lines.append(line)
+            if operation:
+                self.accounts.tell(machine)
+                self._told = self._told or raw is not None
+                if self._activities.routes:
+                    self._pass_on(line, event, raw or machine.events[-1])
         if not move.dest:
             self._machines.forget(machine)
 
-    def _write(self, line: Line, event: Event, raw: Event | None) -> None:
-        self._lines.append(line)
-        if line.layer != "operation":
-            return
-        if raw is not None:
-            self._told = True
+    def _pass_on(self, line: Line, event: Event, raw: Event) -> None:
+        """A line of an operation to the activities."""
         verb, process, routes = line.verb, line.process, self._activities.routes
-        if routes and (f"child.{verb}" in routes or verb in self._activities(process).listeners):
+        if f"child.{verb}" in routes or verb in self._activities(process).listeners:
             seen = replace(event, triggers=(verb,), process=process, calls={}, eager=False)
-            self._offer(self._activities, verb, seen, raw or line.events[-1], line.certainty == "partial")
+            self._offer(self._activities, verb, seen, raw, line.certainty == "partial")
 
 
 class _Selector:
@@ -328,8 +330,9 @@ def _line(
     evidence: list[Event],
     partial: bool,
 ) -> Line:
+    name, layer, severity, attack = table.signature
     certainty = "partial" if partial else "certain"
-    return Line(event.time, process, verb, what, *table.signature, states, evidence, certainty)
+    return Line(event.time, process, verb, what, name, layer, severity, attack, states, evidence, certainty)
 
 
 def _alive(plan: Plan, event: Event, own: Mapping[MachineKey, Machine]) -> tuple[int, ...]:
@@ -345,11 +348,9 @@ def _alive(plan: Plan, event: Event, own: Mapping[MachineKey, Machine]) -> tuple
 
 
 def _filled(template: Object, event: Event, saved: Mapping[str, Any]) -> tuple[str | Part, ...]:
-    parts: list[str | Part] = []
-    for piece in template:
-        if isinstance(piece, str):
-            parts.append(piece)
-        else:
-            name, get = piece
-            parts.append(Part(name, get(event) if get else saved.get(name)))
-    return tuple(parts)
+    return tuple(
+        [
+            piece if isinstance(piece, str) else Part(piece[0], piece[1](event) if piece[1] else saved.get(piece[0]))
+            for piece in template
+        ]
+    )
