@@ -33,7 +33,7 @@ __all__ = ["VERSION", "Trace", "TraceHeader", "TraceWriter", "create_trace", "re
 
 VERSION = 1
 
-_MOST_PROCESSES = 65536
+_MOST_PROCESSES = 16384  # in a writer; older ones kept four times as many
 _LONGEST_LINE = 16 << 20  # bytes; argv may be long, but not endless
 _LAST_NS = 2**63 - 1
 _MOST_WORDS = 4096  # different tuples of triggers that are remembered
@@ -136,7 +136,7 @@ class Trace:
         lines: IO[bytes],
         name: str,
         on_problem: Callable[[Problem], None],
-        most_processes: int = 2 * _MOST_PROCESSES,
+        most_processes: int = 8 * _MOST_PROCESSES,
     ) -> None:
         self.problems = 0
         self._most_processes = most_processes

@@ -27,19 +27,18 @@ from ..event import Event, Loss, Process, ProcessKey
 from ..output.line import Line, Part
 from .accounts import Accounts
 from .compiler import STEPS, Layer, Listener, Object, Program, Selection, Table
-from .machine import Machine, MachineKey, Machines
+from .machine import NOTHING, Machine, MachineKey, Machines
 from .plans import Emission, Plan, plan_for, shape_of
 
 __all__ = ["MOST_ANCESTORS", "MOST_MACHINES", "Engine"]
 
-MOST_MACHINES = 65536
+MOST_MACHINES = 16384  # of about 1 KiB each
 MOST_ANCESTORS = 8
 
-_MOST_PROCESSES = 65536  # whose names are known, for child triggers
+_MOST_PROCESSES = 16384  # whose names are known, for child triggers
 _MOST_SELECTIONS = 4096  # kinds of process for which the matching behaviors are known
 _MOST_PLANS = 4096
 _FOREVER = 2**63
-_NOTHING: Mapping[str, Any] = {}
 
 
 class Engine:
@@ -134,7 +133,7 @@ class Engine:
         suspect = process.start < self._lost_until  # see _move
         for action in plan.actions:
             if isinstance(action, Emission):
-                table, what = action.table, _filled(action.object, event, _NOTHING)
+                table, what = action.table, _filled(action.object, event, NOTHING)
                 partial = suspect and table.lasting
                 line = _line(event, table, process, action.verb, what, action.states, [event], partial)
                 self._lines.append(line)
@@ -149,7 +148,7 @@ class Engine:
             machine = Machine(table, process.key, key, self._epoch)
             machine.process, machine.last, machine.partial = process, event, suspect and table.lasting
             machine.events.append(event)
-            machine.state, machine.states = rest.state, list(rest.states)
+            machine.state, machine.states = rest.state, rest.states
             self._takers.append(machine)
             self._machines.keep(machine, self._now)
 
@@ -241,7 +240,7 @@ class Engine:
         partial: bool,
     ) -> None:
         """Takes the first transition whose conditions hold, if there is one."""
-        state, saved = (machine.state, machine.saved) if machine else (0, _NOTHING)
+        state, saved = (machine.state, machine.saved) if machine else (0, NOTHING)
         for move in table.moves[state][number]:
             for holds in move.predicates:
                 if not holds(event, saved):
@@ -259,8 +258,8 @@ class Engine:
         machine.partial = machine.partial or partial
         if raw is not None:
             machine.take(raw)
-        for name, get in move.saves:
-            machine.saved[name] = get(event)
+        if move.saves:
+            machine.saved = {**machine.saved, **{name: get(event) for name, get in move.saves}}
         operation = table.behavior.layer == "operation"
         if operation and raw is not None:
             self._takers.append(machine)
@@ -269,7 +268,7 @@ class Engine:
             self._machines.keep(machine, self._now)
         if move.verb:
             what, partial = _filled(move.object, event, machine.saved), machine.partial or machine.epoch != self._epoch
-            line = _line(event, table, owner, move.verb, what, tuple(machine.states), list(machine.events), partial)
+            line = _line(event, table, owner, move.verb, what, machine.states, list(machine.events), partial)
             self._lines.append(line)
             if operation:
                 self.accounts.tell(machine)

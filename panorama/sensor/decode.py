@@ -29,6 +29,7 @@ _CHANGING = ("rename", "link", "symlink", "chmod", "mkdir", "truncate", "chown")
 _NO_NAMES = (b"", b".", b"..")
 _NO_CALLS: dict[str, int] = {}
 _NOBODY = 0xFFFFFFFF  # (uid_t)-1
+_MOST_SUMS = 4096
 _MOST_KNOWN = 8192  # values of Process
 
 # the fields of struct event in order: of the process, of every record, and _Detail's
@@ -129,6 +130,7 @@ class Decoder:
         self._mount_ns = mount_ns
         self._real = real
         self._names = Names()
+        self._sums: dict[tuple[bool, int, int, int], dict[str, int]] = {}
         self._known: dict[bytes, Process] = {}
         self._described: dict[ProcessKey, list[bytes]] = {}  # the keys of `_known` by process
 
@@ -169,8 +171,8 @@ class Decoder:
             calls = _NO_CALLS
         elif trigger == "close":
             triggers = session_steps(kind == "socket", first_read, first_write)
-            calls = session_calls(kind == "socket", opens, reads, writes)
-            calls["close"] = 1
+            amounts = (kind == "socket", opens, reads, writes)
+            calls = self._sums.get(amounts) or self._closed(amounts)
         else:
             calls = self._one_call[number]
         event = Event(triggers, time + self.offset, process, calls, sequence, cpu, (began or time) + self.offset, fd)
@@ -196,6 +198,13 @@ class Decoder:
             if trigger in _CHANGING:
                 self._change(event, trigger, who, flags, record, to_base, to_text)
         return event
+
+    def _closed(self, amounts: tuple[bool, int, int, int]) -> dict[str, int]:
+        """Most sessions have a few calls, so they can share the sums of them, which nobody changes."""
+        sums = session_calls(*amounts) | {"close": 1}
+        if len(self._sums) < _MOST_SUMS:
+            self._sums[amounts] = sums
+        return sums
 
     def _more(self, record: bytes) -> _Detail:
         return _Detail._make(self._detail.unpack_from(record, self._size - self._detail.size))

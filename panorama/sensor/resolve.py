@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from collections.abc import Callable
 
 __all__ = ["Names", "named", "real_directory"]
 
 _MOST_DIRECTORIES = 2048
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # what os.fsdecode asks for
 
 
 class Names:
@@ -28,7 +30,7 @@ class Names:
 
     def path(self, names: bytes) -> str:
         leaf, _, rest = names.partition(b"\0")
-        return (self._directories.get(rest) or self.directory(rest)) + os.fsdecode(leaf)
+        return (self._directories.get(rest) or self.directory(rest)) + leaf.decode(_ENCODING, _ERRORS)
 
     def directory(self, names: bytes) -> str:
         """The path of a directory, with a slash behind it."""
