@@ -44,7 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
         sinks: list[Sink] = [Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)]
         with closing(sinks):
             pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write, trace.header.recorder)
-            pipeline.take(trace)
+            if name == "-":  # somebody may be writing it at the moment, and waiting for the lines
+                for item in trace:
+                    pipeline.take([item])
+            else:
+                pipeline.take(trace)
             end = trace.end or {}
             if isinstance(time := end.get("time"), int):
                 pipeline.advance(time)
