@@ -2,7 +2,7 @@
 /*
  * The record between kernel and user space, defined here and nowhere else: panorama/sensor/layout.py reads this file
  * and the loader compares it with what BCC compiled. It reads three constructs (#define NAME number, one enum of
- * triggers, one flat struct); keep it that dull. Widest fields first, no padding but what is spelled out.
+ * triggers, one flat struct); keep it that dull. Each field is aligned, with no padding but what is spelled out.
  *
  * A record is this struct followed by four texts, whose lengths are the *_size fields, in this order:
  *   file_base  names from a directory entry up to the root, each ended by NUL, the leaf first
@@ -55,45 +55,48 @@ enum trigger {
 };
 
 struct event {
-	u64 sequence;		/* counts this cpu's records from 0, taken before space for the record is asked for */
-	u64 time;		/* ns since boot, suspend included */
-	u64 began;		/* first touch of the session */
-	u64 first_read;		/* 0 if never */
-	u64 first_write;
-	u64 start;		/* of the process, ns since boot */
+	/* The process: one block, which user space looks up as it is. */
+	u64 start;		/* ns since boot */
 	u64 parent_start;
 	u64 cgroup;
-	u64 inode;
-	u64 socket;		/* inode number of the socket */
-	u64 bytes_read;
-	u64 bytes_written;
-	u64 reads;		/* calls */
-	u64 writes;
-	s64 value;		/* chmod, mkdir: mode; truncate: size; exit: wait status; chown: uid | gid << 32; fork: child */
-	u32 opens;
-	u32 trigger;
-	u32 cpu;
 	u32 pid;
 	u32 ppid;
 	u32 uid;
 	u32 euid;
 	u32 login_uid;
+	u32 mount_ns;
+	char command[COMMAND_SIZE];
+	/* What is asked of every record. */
+	u64 sequence;		/* counts this cpu's records from 0, taken before space for the record is asked for */
+	u64 time;		/* ns since boot, suspend included */
+	u64 began;		/* first touch of the session */
+	u64 first_read;		/* 0 if never */
+	u64 first_write;
+	u64 bytes_read;
+	u64 bytes_written;
+	u64 reads;		/* calls */
+	u64 writes;
+	u64 inode;
 	u32 device;		/* s_dev: major << 20 | minor */
 	u32 mode;		/* i_mode */
-	u32 mount_ns;
+	u32 opens;
+	u32 trigger;
+	u32 cpu;
 	u32 flags;
 	s32 fd;
-	u16 family;
-	u16 socket_type;
-	u16 local_port;
-	u16 remote_port;
 	u16 file_base_size;
 	u16 file_text_size;
 	u16 to_base_size;
 	u16 to_text_size;
+	/* Of sockets and some syscalls. */
+	u16 family;
+	u16 socket_type;
+	u64 socket;		/* inode number of the socket */
+	s64 value;		/* chmod, mkdir: mode; truncate: size; exit: wait status; chown: uid | gid << 32; fork: child */
+	u16 local_port;
+	u16 remote_port;
 	u16 protocol;
 	u16 unused;
-	char command[COMMAND_SIZE];
 	u8 local[ADDRESS_SIZE];
 	u8 remote[ADDRESS_SIZE];
 };

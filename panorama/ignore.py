@@ -75,9 +75,18 @@ class Rule:
         return tuple(path for path in self.paths if _plain(path)) if self.alone else ()
 
 
+def _magic(path: str) -> bool:
+    return re.search(r"[*?\[]", path) is not None
+
+
+def _beginning(path: str) -> str:
+    """What all that a pattern or folder matches begins with."""
+    return path if path.endswith("/") else re.split(r"[*?\[]", path)[0]
+
+
 def _plain(path: str) -> bool:
     names = path.strip("/").split("/")
-    return not re.search(r"[*?\[]", path) and len(names) <= _PREFIX_NAMES and len(path.encode()) <= _PREFIX_BYTES
+    return not _magic(path) and len(names) <= _PREFIX_NAMES and len(path.encode()) <= _PREFIX_BYTES
 
 
 class IgnoreRules:
@@ -88,13 +97,16 @@ class IgnoreRules:
         self.ignored: dict[str, dict[str, int]] = {}
         self._compiled = [(rule, _matcher(rule.paths), _matcher(rule.exes)) for rule in self.rules]
         self._verdicts: dict[tuple[str, str, bool], str | None] = {}
+        paths = [path for rule in self.rules if rule.paths or rule.exes for path in rule.paths or ("*",)]
+        self._paths = frozenset(paths)
+        self._beginnings = tuple({_beginning(path) for path in paths if path.endswith("/") or _magic(path)})
 
     def match(self, event: Event) -> str | None:
         """The name of the first rule that ignores this event, or None. Depends on the event alone."""
         path = event.file.path if event.file else ""
         if not path and event.remote and event.remote.family == "unix":
             path = event.remote.host
-        if not path:
+        if not path or not (path in self._paths or path.startswith(self._beginnings)):
             return None
         only_read = not (event.created or event.truncated) and _READING.issuperset(event.triggers)
         key = (path, event.process.exe, only_read)
@@ -129,7 +141,7 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """A test for "is one of these, or below one of these that end in a slash"; true where there are none."""
     if not patterns:
         return lambda _: True
-    exact = frozenset(p for p in patterns if not p.endswith("/") and not re.search(r"[*?\[]", p))
+    exact = frozenset(p for p in patterns if not p.endswith("/") and not _magic(p))
     below = tuple(p for p in patterns if p.endswith("/"))
     globs = [path_glob(p) for p in patterns if p not in exact and p not in below]
 

@@ -16,17 +16,17 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from .event import Address, File, Process
 
-__all__ = ["checked", "made", "nearest", "plain"]
+__all__ = ["checked", "inner", "made", "nearest", "plain", "scalars"]
 
 
 def plain(value: Any) -> Any:
     """A dataclass as JSON data without the attributes that have their default; processes are left to the caller."""
     result = {}
-    for field in fields(value):
-        attribute = getattr(value, field.name)
-        if attribute == field.default or isinstance(attribute, Process):
+    for name, default in _defaults(cast(Hashable, type(value))):
+        attribute = getattr(value, name)
+        if attribute == default or isinstance(attribute, Process):
             continue
-        result[field.name] = plain(attribute) if isinstance(attribute, File | Address) else attribute
+        result[name] = plain(attribute) if isinstance(attribute, File | Address) else attribute
     return result
 
 
@@ -63,6 +63,24 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` to put behind a message, or nothing if no known word is near."""
     close = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+@cache
+def scalars(kind: Hashable) -> dict[str, Any]:
+    """The attributes of a dataclass that are a plain number, text or flag, with their type."""
+    return {name: hint for name, hint in _hints(kind).items() if hint in (int, str, bool)}
+
+
+@cache
+def inner(kind: Hashable) -> dict[str, Any]:
+    """The attributes of a dataclass that are a File or an Address, if anything, with which of them."""
+    found = {name: get_args(hint)[0] for name, hint in _hints(kind).items() if get_origin(hint) is types.UnionType}
+    return {name: hint for name, hint in found.items() if hint in (File, Address)}
+
+
+@cache
+def _defaults(kind: Hashable) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.default) for field in fields(cast(Any, kind)))
 
 
 @cache

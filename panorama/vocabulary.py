@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from .event import Event
@@ -90,40 +91,40 @@ class Field:
 
 
 FIELDS: dict[str, Field] = {
-    "file": Field("path", "absolute path of the file (the old one, for rename and link)", lambda e: e.file),
-    "to": Field("path", "absolute new path (rename, link)", lambda e: e.to),
+    "file": Field("path", "absolute path of the file (the old one, for rename and link)", attrgetter("file")),
+    "to": Field("path", "absolute new path (rename, link)", attrgetter("to")),
     "name": Field("text", "the file's name without its directory", lambda e: e.file and e.file.name),
     "kind": Field("text", "file, directory, fifo, socket, block, character or link", lambda e: e.file and e.file.kind),
     "inode": Field("number", "the file's inode number", lambda e: (e.file and e.file.inode) or None),
     "target": Field("text", "what a symbolic link points to", lambda e: e.target or None),
-    "created": Field("flag", "the open made the file", lambda e: e.created),
-    "truncated": Field("flag", "an existing file was emptied", lambda e: e.truncated),
-    "inherited": Field("flag", "the descriptor was open before this process first used it", lambda e: e.inherited),
-    "final": Field("flag", "false while a file reported for being open long is still open", lambda e: e.final),
-    "bytes_read": Field("number", "bytes read or received", lambda e: e.bytes_read),
-    "bytes_written": Field("number", "bytes written or sent", lambda e: e.bytes_written),
+    "created": Field("flag", "the open made the file", attrgetter("created")),
+    "truncated": Field("flag", "an existing file was emptied", attrgetter("truncated")),
+    "inherited": Field("flag", "the descriptor was open before this process first used it", attrgetter("inherited")),
+    "final": Field("flag", "false while a file reported for being open long is still open", attrgetter("final")),
+    "bytes_read": Field("number", "bytes read or received", attrgetter("bytes_read")),
+    "bytes_written": Field("number", "bytes written or sent", attrgetter("bytes_written")),
     "fd": Field("number", "the descriptor", lambda e: e.fd if e.fd >= 0 else None),
     "mode": Field("number", "new permission bits (chmod, mkdir)", lambda e: e.mode if e.mode >= 0 else None),
     "owner": Field("number", "new owner's uid (chown)", lambda e: e.owner if e.owner >= 0 else None),
     "group": Field("number", "new group's gid (chown)", lambda e: e.group if e.group >= 0 else None),
     "size": Field("number", "new size in bytes (truncate)", lambda e: e.size if e.size >= 0 else None),
-    "remote": Field("address", "the other end of the connection", lambda e: e.remote),
-    "local": Field("address", "this end of the connection", lambda e: e.local),
+    "remote": Field("address", "the other end of the connection", attrgetter("remote")),
+    "local": Field("address", "this end of the connection", attrgetter("local")),
     "port": Field("number", "the other end's port", lambda e: e.remote.port if e.remote else None),
     "local_port": Field("number", "this end's port", lambda e: e.local.port if e.local else None),
     "family": Field("text", "inet, inet6 or unix", lambda e: end.family if (end := e.remote or e.local) else None),
     "protocol": Field("text", "tcp, udp, unix-stream, unix-dgram ...", lambda e: e.protocol or None),
-    "command": Field("text", "the process's name (comm)", lambda e: e.process.command),
+    "command": Field("text", "the process's name (comm)", attrgetter("process.command")),
     "exe": Field("path", "absolute path of the executable", lambda e: e.process.exe or None),
-    "user": Field("text", "the real user's name", lambda e: e.process.user),
-    "uid": Field("number", "the real uid", lambda e: e.process.uid),
-    "euid": Field("number", "the effective uid", lambda e: e.process.euid),
+    "user": Field("text", "the real user's name", attrgetter("process.user")),
+    "uid": Field("number", "the real uid", attrgetter("process.uid")),
+    "euid": Field("number", "the effective uid", attrgetter("process.euid")),
     "login_uid": Field(
         "number", "uid of the login (audit uid)", lambda e: e.process.login_uid if e.process.login_uid >= 0 else None
     ),
     "container": Field("text", "container id", lambda e: e.process.container or None),
-    "pid": Field("number", "process id", lambda e: e.process.pid),
-    "ppid": Field("number", "parent's process id", lambda e: e.process.ppid),
+    "pid": Field("number", "process id", attrgetter("process.pid")),
+    "ppid": Field("number", "parent's process id", attrgetter("process.ppid")),
     "status": Field("number", "wait status (exit)", lambda e: e.status if "exit" in e.triggers else None),
     "child": Field("number", "the new process's pid (fork)", lambda e: e.child or None),
 }

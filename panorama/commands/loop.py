@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import time
@@ -19,10 +20,20 @@ from ..tally import Tally, added
 from .options import Loaded
 from .recording import Recording
 
-__all__ = ["Loop", "closing", "not_written", "reopen", "said", "stopped"]
+__all__ = ["Loop", "closing", "not_written", "reopen", "said", "settle", "stopped"]
 
 _POLL = 0.5  # s
 _LATE = 10**9  # ns an event may be old when it is read: timeouts wait for it, as they will in a replay
+
+
+def settle() -> None:
+    """What is there now stays, so that the garbage collector need not look at it again and again.
+
+    What comes later has no cycles: reference counts free it, and collections may be rare.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 class stopped:
@@ -77,6 +88,7 @@ class Loop:
             long_open=long_open,
             ring_pages=ring_pages,
         )
+        settle()
 
     def _deliver(self, line: Line) -> None:
         for sink in self.sinks:

@@ -15,7 +15,7 @@ from ..output.sinks import Console, Sink
 from ..output.text import wants_colour
 from ..pipeline import Pipeline, sums_of
 from ..trace import read_trace
-from .loop import closing, said
+from .loop import closing, said, settle
 from .options import add_behavior_options, add_format_option, header, load
 
 __all__ = ["add", "run"]
@@ -33,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     loaded = load(arguments)
+    settle()
     problems = 0
     for name in arguments.file:
         source = sys.stdin.buffer if name == "-" else name
@@ -43,8 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
         sinks: list[Sink] = [Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)]
         with closing(sinks):
             pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write, trace.header.recorder)
-            for item in trace:
-                pipeline.take([item])
+            if name == "-":  # somebody may be writing it at the moment, and waiting for the lines
+                for item in trace:
+                    pipeline.take([item])
+            else:
+                pipeline.take(trace)
             end = trace.end or {}
             if isinstance(time := end.get("time"), int):
                 pipeline.advance(time)

@@ -8,29 +8,48 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..event import Event, Process
-from ..vocabulary import SESSION_TRIGGERS, TRIGGERS
-from .model import Behavior, BehaviorSet, Template, default_object
+from ..vocabulary import FIELDS, SESSION_TRIGGERS, TRIGGERS
+from .model import Behavior, BehaviorSet, Template, Transition, default_object
 from .predicates import Predicate, predicate
 from .untouched import notices_untouched
 
-__all__ = ["STEPS", "Layer", "Move", "Program", "Selection", "Table", "compile_behaviors"]
+__all__ = [
+    "SHAPE",
+    "STEPS",
+    "Layer",
+    "Listener",
+    "Move",
+    "Object",
+    "Program",
+    "Selection",
+    "Table",
+    "compile_behaviors",
+]
 
 # what is reported of a session when it ends; its close is news to everybody
 STEPS = frozenset(SESSION_TRIGGERS) - {"close"}
+# fields of few values, which say what kind of session it is; see plans.py
+SHAPE = frozenset(("created", "truncated", "inherited", "final"))
+
+# an emit template: literal text; a field's name with what gets it from the event; a saved value's with None
+Object = tuple[str | tuple[str, Callable[[Event], Any] | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One transition of one trigger from one state. `saves` has names and fields; `dest` 0 ends the machine."""
+    """One transition of one trigger from one state. `saves` has names and getters; `dest` 0 ends the machine."""
 
     predicates: tuple[Predicate, ...]
     dest: int
-    saves: tuple[tuple[str, str], ...]
+    saves: tuple[tuple[str, Callable[[Event], Any]], ...]
     verb: str  # "" writes no line
-    object: Template
+    object: Object
+    plain: bool  # its conditions ask for nothing but the event's shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +64,9 @@ class Table:
     moves: tuple[tuple[tuple[Move, ...], ...], ...]
     timeouts: tuple[int, ...]  # ns by state, 0 for none
     match: tuple[Predicate, ...]
+    signature: tuple[str, str, str, tuple[str, ...]]  # what its lines say of it: name, layer, severity, attack
+    lasting: bool  # Behavior.lasting
+    stays: bool  # whether some transition leads to another state than the first
 
 
 Listener = tuple[Table, int]  # and the number that the table has for the trigger
@@ -162,6 +184,9 @@ def _table(number: int, behavior: Behavior, sources: dict[str, tuple[str, ...]])
         moves=tuple(tuple(_moves(behavior, state, trigger, sources) for trigger in triggers) for state in states),
         timeouts=tuple(waiting.get(state, 0) for state in states),
         match=tuple(predicate(condition) for condition in behavior.match),
+        signature=(behavior.name, behavior.layer, behavior.severity, behavior.attack),
+        lasting=behavior.lasting,
+        stays=any(transition.dest for transition in behavior.transitions),
     )
 
 
@@ -179,12 +204,28 @@ def _moves(behavior: Behavior, state: str, trigger: str, sources: dict[str, tupl
             Move(
                 predicates=tuple(predicate(condition) for condition in transition.conditions),
                 dest=behavior.states.index(transition.dest) if transition.dest else 0,
-                saves=transition.saves,
+                saves=tuple((name, FIELDS[source].get) for name, source in transition.saves),
                 verb=emit.verb if emit else "",
-                object=made,
+                object=_object(made),
+                plain=_plain(transition),
             )
         )
     return tuple(found)
+
+
+def _plain(transition: Transition) -> bool:
+    return all(
+        condition.field in SHAPE and all(test.how != "saved" for test in condition.tests)
+        for condition in transition.conditions
+    )
+
+
+def _object(template: Template) -> Object:
+    return tuple(piece if isinstance(piece, str) else (piece[0], _getter(piece[0])) for piece in template)
+
+
+def _getter(name: str) -> Callable[[Event], Any] | None:
+    return FIELDS[name].get if name in FIELDS else None
 
 
 def _digest(behaviors: BehaviorSet) -> str:

@@ -18,34 +18,36 @@ How events reach machines:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
 from ..event import Event, Loss, Process, ProcessKey
 from ..output.line import Line, Part
-from ..vocabulary import FIELDS
 from .accounts import Accounts
-from .compiler import STEPS, Layer, Listener, Move, Program, Selection, Table
-from .machine import Machine, MachineKey, Machines
-from .model import Template
+from .compiler import STEPS, Layer, Listener, Object, Program, Selection, Table
+from .machine import NOTHING, Machine, MachineKey, Machines
+from .plans import Emission, Plan, plan_for, shape_of
 
 __all__ = ["MOST_ANCESTORS", "MOST_MACHINES", "Engine"]
 
-MOST_MACHINES = 65536
+MOST_MACHINES = 16384  # of about 1 KiB each
 MOST_ANCESTORS = 8
 
-_MOST_PROCESSES = 65536  # whose names are known, for child triggers
+_MOST_PROCESSES = 16384  # whose names are known, for child triggers
 _MOST_SELECTIONS = 4096  # kinds of process for which the matching behaviors are known
+_MOST_PLANS = 4096
 _FOREVER = 2**63
-_NOTHING: Mapping[str, Any] = {}
 
 
 class Engine:
-    """All machines of one program. `accounts` tells where every event went, `evicted` how many machines had to go."""
+    """All machines of one program. `accounts` tells where every event went, `evicted` how many machines had to go.
 
-    def __init__(self, program: Program, most_machines: int = MOST_MACHINES) -> None:
+    Without `plans` it takes every step by itself, which gives the same lines more slowly.
+    """
+
+    def __init__(self, program: Program, most_machines: int = MOST_MACHINES, plans: bool = True) -> None:
         self.program = program
         self.accounts = Accounts()
         self._machines = Machines(most_machines, self.accounts.release)
@@ -64,6 +66,8 @@ class Engine:
         self._takers: list[Machine] = []  # of the current event
         self._told = False  # the current event is in a line
         self._lines: list[Line] = []
+        self._planning = plans
+        self._plans: dict[tuple[object, ...], Plan] = {}
 
     @property
     def evicted(self) -> int:
@@ -75,21 +79,78 @@ class Engine:
 
     def feed(self, event: Event) -> list[Line]:
         """The lines that this event completes, after those of the timeouts that ran out before it."""
-        if event.time > self._now:
-            self._run_out(event.time)
+        time, process, triggers = event.time, event.process, event.triggers
+        if time >= self._machines.next_due:
+            self._run_out(time)
+        elif time > self._now:
+            self._now = time
         if self.program.follows_children:
-            self._remember(event.process)
-        for trigger in event.triggers:
-            way = f"eager.{trigger}" if event.eager and trigger in STEPS else trigger
-            self._offer(self._operations, way, event, event, False)
-        self.accounts.receive(event.calls, self._told, [machine for machine in self._takers if machine.alive])
-        self._takers.clear()
+            self._remember(process)
+        plan = self._plan(event) if self._planning else None
+        if plan is None:
+            for way in _ways(event):
+                self._offer(self._operations, way, event, event, False)
+        else:
+            self._carry_out(plan, event)
+        if self._takers:
+            self.accounts.receive(event.calls, self._told, [machine for machine in self._takers if machine.alive])
+            self._takers.clear()
+        else:
+            self.accounts.receive(event.calls, self._told)
         self._told = False
-        if "exit" in event.triggers:
-            self._machines.forget_process(event.process.key)
-        elif event.to and event.file and "rename" in event.triggers:
-            self._machines.rename(event.process.key, self._of_files, event.file.path, event.to.path)
+        if "exit" in triggers:
+            self._machines.forget_process(process.key)
+        elif event.to and event.file and "rename" in triggers:
+            self._machines.rename(process.key, self._of_files, event.file.path, event.to.path)
         return self._written()
+
+    def _plan(self, event: Event) -> Plan | None:
+        """None where what the event does depends on more than is looked at here: on the ancestors of its process.
+
+        A table of which there is a machine already is delivered each step, so there are as many plans for one kind of
+        event as there are sets of such tables.
+        """
+        process = event.process
+        kind = (self._operations.key(process), shape_of(event))
+        plan = self._plans.get(kind)
+        if plan is None:
+            if any(f"child.{way}" in self._operations.routes for way in _ways(event)):
+                return None
+            plan = self._planned(kind, event)
+        own = self._machines.of(process.key)
+        if own is None or not (alive := _alive(plan, event, own)):
+            return plan
+        return self._plans.get((kind, alive)) or self._planned((kind, alive), event, alive)
+
+    def _planned(self, kind: tuple[object, ...], event: Event, alive: tuple[int, ...] = ()) -> Plan:
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        plan = self._plans[kind] = plan_for(self._operations(event.process), _ways(event), event, alive)
+        return plan
+
+    def _carry_out(self, plan: Plan, event: Event) -> None:
+        process = event.process
+        suspect = process.start < self._lost_until  # see _move
+        for action in plan.actions:
+            if isinstance(action, Emission):
+                table, what = action.table, _filled(action.object, event, NOTHING)
+                partial = suspect and table.lasting
+                line = _line(event, table, process, action.verb, what, action.states, [event], partial)
+                self._lines.append(line)
+                self._told = True
+                if self._activities.routes:
+                    self._pass_on(line, event, event)
+            else:
+                self._deliver(*action, event, event, process, False)
+        for rest in plan.rests:
+            table, key = rest.table, _key(rest.table, event)
+            assert key is not None
+            machine = Machine(table, process.key, key, self._epoch)
+            machine.process, machine.last, machine.partial = process, event, suspect and table.lasting
+            machine.events.append(event)
+            machine.state, machine.states = rest.state, rest.states
+            self._takers.append(machine)
+            self._machines.keep(machine, self._now)
 
     def advance(self, time: int) -> list[Line]:
         """The lines of the timeouts that have run out by then."""
@@ -162,18 +223,10 @@ class Engine:
                     yield listener, process
 
     def _deliver(self, table: Table, number: int, event: Event, raw: Event, owner: Process, partial: bool) -> None:
-        sub: str | int | None = None
-        if table.per == "file":
-            if event.file is None:
-                return
-            sub = event.file.path
-        elif table.per == "connection":
-            if not event.session:
-                return
-            sub = event.session
-        key = (table.number, sub)
-        own = self._machines.of(owner.key)
-        self._move(table, number, own.get(key) if own else None, key, event, raw, owner, partial)
+        key = _key(table, event)
+        if key is not None:
+            own = self._machines.of(owner.key)
+            self._move(table, number, own.get(key) if own else None, key, event, raw, owner, partial)
 
     def _move(
         self,
@@ -187,7 +240,7 @@ class Engine:
         partial: bool,
     ) -> None:
         """Takes the first transition whose conditions hold, if there is one."""
-        state, saved = (machine.state, machine.saved) if machine else (0, _NOTHING)
+        state, saved = (machine.state, machine.saved) if machine else (0, NOTHING)
         for move in table.moves[state][number]:
             for holds in move.predicates:
                 if not holds(event, saved):
@@ -199,14 +252,14 @@ class Engine:
         if machine is None:
             machine = Machine(table, owner.key, key, self._epoch)
             # a record that was lost may have moved it before, so its first state is not known to be that
-            machine.partial = owner.start < self._lost_until and table.behavior.lasting
+            machine.partial = owner.start < self._lost_until and table.lasting
         machine.process = owner
         machine.last = event
         machine.partial = machine.partial or partial
         if raw is not None:
             machine.take(raw)
-        for name, field in move.saves:
-            machine.saved[name] = FIELDS[field].get(event)
+        if move.saves:
+            machine.saved = {**machine.saved, **{name: get(event) for name, get in move.saves}}
         operation = table.behavior.layer == "operation"
         if operation and raw is not None:
             self._takers.append(machine)
@@ -214,36 +267,23 @@ class Engine:
             machine.enter(move.dest)
             self._machines.keep(machine, self._now)
         if move.verb:
-            self._write(machine, move, event, operation, raw)
+            what, partial = _filled(move.object, event, machine.saved), machine.partial or machine.epoch != self._epoch
+            line = _line(event, table, owner, move.verb, what, machine.states, list(machine.events), partial)
+            self._lines.append(line)
+            if operation:
+                self.accounts.tell(machine)
+                self._told = self._told or raw is not None
+                if self._activities.routes:
+                    self._pass_on(line, event, raw or machine.events[-1])
         if not move.dest:
             self._machines.forget(machine)
 
-    def _write(self, machine: Machine, move: Move, event: Event, operation: bool, raw: Event | None) -> None:
-        behavior, process = machine.table.behavior, machine.process
-        assert process is not None
-        partial = machine.partial or machine.epoch != self._epoch
-        line = Line(
-            time=event.time,
-            process=process,
-            verb=move.verb,
-            object=_filled(move.object, event, machine.saved),
-            behavior=behavior.name,
-            layer=behavior.layer,
-            severity=behavior.severity,
-            attack=behavior.attack,
-            states=tuple(machine.states),
-            events=list(machine.events),
-            certainty="partial" if partial else "certain",
-        )
-        self._lines.append(line)
-        if not operation:
-            return
-        self.accounts.tell(machine)
-        self._told = self._told or raw is not None
-        child = f"child.{move.verb}"
-        if child in self._activities.routes or move.verb in self._activities(process).listeners:
-            seen = replace(event, triggers=(move.verb,), process=process, calls={}, eager=False)
-            self._offer(self._activities, move.verb, seen, raw or machine.events[-1], partial)
+    def _pass_on(self, line: Line, event: Event, raw: Event) -> None:
+        """A line of an operation to the activities."""
+        verb, process, routes = line.verb, line.process, self._activities.routes
+        if f"child.{verb}" in routes or verb in self._activities(process).listeners:
+            seen = replace(event, triggers=(verb,), process=process, calls={}, eager=False)
+            self._offer(self._activities, verb, seen, raw, line.certainty == "partial")
 
 
 class _Selector:
@@ -252,11 +292,11 @@ class _Selector:
     def __init__(self, layer: Layer) -> None:
         self.routes = layer.routes
         self._layer = layer
-        self._key = attrgetter(*layer.match_fields) if layer.match_fields else lambda _: None
+        self.key: Callable[[Process], Any] = attrgetter(*layer.match_fields) if layer.match_fields else lambda _: None
         self._known: dict[Any, Selection] = {}
 
     def __call__(self, process: Process) -> Selection:
-        key = self._key(process)
+        key = self.key(process)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MOST_SELECTIONS:
@@ -265,12 +305,51 @@ class _Selector:
         return found
 
 
-def _filled(template: Template, event: Event, saved: Mapping[str, Any]) -> tuple[str | Part, ...]:
-    parts: list[str | Part] = []
-    for piece in template:
-        if isinstance(piece, str):
-            parts.append(piece)
-        else:
-            name = piece[0]
-            parts.append(Part(name, FIELDS[name].get(event) if name in FIELDS else saved.get(name)))
-    return tuple(parts)
+def _ways(event: Event) -> list[str]:
+    """Its triggers as routes of the operation layer."""
+    return [f"eager.{trigger}" if event.eager and trigger in STEPS else trigger for trigger in event.triggers]
+
+
+def _key(table: Table, event: Event) -> MachineKey | None:
+    """Which machine of its owner an event is for; None if it has no such thing."""
+    if table.per == "file":
+        return (table.number, event.file.path) if event.file is not None else None
+    if table.per == "connection":
+        return (table.number, event.session) if event.session else None
+    return (table.number, None)
+
+
+def _line(
+    event: Event,
+    table: Table,
+    process: Process,
+    verb: str,
+    what: tuple[str | Part, ...],
+    states: tuple[str, ...],
+    evidence: list[Event],
+    partial: bool,
+) -> Line:
+    name, layer, severity, attack = table.signature
+    certainty = "partial" if partial else "certain"
+    return Line(event.time, process, verb, what, name, layer, severity, attack, states, evidence, certainty)
+
+
+def _alive(plan: Plan, event: Event, own: Mapping[MachineKey, Machine]) -> tuple[int, ...]:
+    """The tables that the plan takes for new and of which there is a machine already."""
+    found: list[int] = []
+    if event.file is not None:
+        path = event.file.path
+        found = [number for number in plan.files if (number, path) in own]
+    for number, per in plan.others:
+        if (number, event.session if per == "connection" else None) in own:
+            found.append(number)
+    return tuple(found)
+
+
+def _filled(template: Object, event: Event, saved: Mapping[str, Any]) -> tuple[str | Part, ...]:
+    return tuple(
+        [
+            piece if isinstance(piece, str) else Part(piece[0], piece[1](event) if piece[1] else saved.get(piece[0]))
+            for piece in template
+        ]
+    )

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..event import Event, Process, ProcessKey
 from .compiler import Table
 
-__all__ = ["MOST_EVENTS", "Machine", "MachineKey", "Machines"]
+__all__ = ["MOST_EVENTS", "NEVER", "NOTHING", "Machine", "MachineKey", "Machines"]
 
 MOST_EVENTS = 256  # as many events and states are kept for a line, the latest
+
+NOTHING: Mapping[str, Any] = {}
+NEVER = 2**63  # ns, later than any event
 
 MachineKey = tuple[int, str | int | None]  # the table's number and the file's path or the connection's session
 _Timer = tuple[int, int, ProcessKey, str, int, "Machine"]
@@ -36,8 +39,8 @@ class Machine:
         self.key = key
         self.epoch = epoch  # how many losses there had been when it started
         self.state = 0
-        self.states = [table.behavior.initial]
-        self.saved: dict[str, Any] = {}
+        self.states = table.states[:1]  # those it went through
+        self.saved: Mapping[str, Any] = NOTHING
         self.events: list[Event] = []  # as the sensor reported them
         self.last: Event | None = None  # as this machine's layer sees it
         self.process: Process | None = None
@@ -58,9 +61,8 @@ class Machine:
         self.state = state
         name = self.table.states[state]
         if self.states[-1] != name:
-            self.states.append(name)
-            if len(self.states) > MOST_EVENTS:
-                del self.states[1]
+            kept = self.states if len(self.states) < MOST_EVENTS else (self.states[0], *self.states[2:])
+            self.states = (*kept, name)
 
 
 class Machines:
@@ -74,6 +76,7 @@ class Machines:
         self._order: OrderedDict[Machine, None] = OrderedDict()
         self._timers: list[_Timer] = []
         self._serial = 0
+        self.next_due = NEVER  # nothing runs out before that
 
     def __len__(self) -> int:
         return len(self._order)
@@ -104,9 +107,10 @@ class Machines:
         number, sub = machine.key
         # ties are decided by what the machines are, not by when they were made
         heapq.heappush(self._timers, (machine.due, number, machine.owner, str(sub), self._serial, machine))
-        if len(self._timers) > 4 * len(self._order) + 1024:
+        if len(self._timers) > 2 * len(self._order) + 1024:  # those of machines that are gone keep them in memory
             self._timers = [timer for timer in self._timers if _counts(timer)]
             heapq.heapify(self._timers)
+        self.next_due = self._timers[0][0]
 
     def rename(self, owner: ProcessKey, tables: Iterable[int], old: str, new: str) -> None:
         """A process renamed a file: its machines go with it, those of the file that had the new name have ended."""
@@ -150,6 +154,7 @@ class Machines:
         for machine in list(self._order):
             self.forget(machine)
         self._timers.clear()
+        self.next_due = NEVER
 
     def due(self, time: int) -> tuple[int, Machine] | None:
         """The next machine whose timeout ran out by then, and when it did; its timer is taken off."""
@@ -158,6 +163,7 @@ class Machines:
             if _counts(timer):
                 timer[5].timer = 0
                 return timer[0], timer[5]
+        self.next_due = self._timers[0][0] if self._timers else NEVER
         return None
 
 

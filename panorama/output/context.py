@@ -37,7 +37,9 @@ def live_context(boot_id: str = "/proc/sys/kernel/random/boot_id") -> Context:
 
 def stamp(time: int, zone: tzinfo | None = None) -> str:
     """`YYYY-MM-DD HH:MM:SS.ffffff` in `zone`, rounded down."""
-    seconds, rest = divmod(min(max(time, 0), _LAST_NS), 1_000_000_000)
+    if not 0 <= time <= _LAST_NS:
+        time = 0 if time < 0 else _LAST_NS
+    seconds, rest = divmod(time, 1_000_000_000)
     return f"{_second(seconds, zone)}.{rest // 1000:06d}"
 
 

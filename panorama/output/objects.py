@@ -24,7 +24,9 @@ _LIKE_A_SUFFIX = re.compile(r"(?::\d+|\(unreachable\))\Z")
 
 def object_text(line: Line) -> str:
     """The whole object: literal text as the behavior's author wrote it, fields quoted where they need it."""
-    return "".join(_text(line, index) for index in range(len(line.object)))
+    if len(line.object) == 1:
+        return _text(line, 0)
+    return "".join([_text(line, index) for index in range(len(line.object))])
 
 
 def file_text(file: File) -> str:
@@ -101,7 +103,9 @@ def _old_name(line: Line, index: int, new: File) -> File | None:
 
 
 def _name(name: str) -> str:
-    return quote(name, always=_LIKE_A_SUFFIX.search(name) is not None)
+    if name[-1:].isdecimal() or name[-1:] == ")":
+        return quote(name, always=_LIKE_A_SUFFIX.search(name) is not None)
+    return quote(name)
 
 
 def _mark(file: File) -> str:

@@ -8,6 +8,7 @@ Behind the object follows ` ?` if records were lost while the machine ran, and w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TextIO
 
 from .context import Context, stamp
@@ -26,20 +27,26 @@ _COLOURS = {"notice": "33", "warning": "31"} | dict.fromkeys(("error", "critical
 def text_line(line: Line, context: Context) -> str:
     """The line as one line of text, without its newline."""
     process = line.process
-    verb = quote(line.verb)
-    head = (
-        f"{stamp(line.time, context.zone)} {process.ppid} {process.pid} {quote(process.user)} {quote(process.command)}"
-    )
+    verb = _word(line.verb)
+    head = f"{stamp(line.time, context.zone)} {_who(process.ppid, process.pid, process.user, process.command)}"
     tail = " ?" if line.certainty == "partial" else ""
     if context.debug:
         tail += _debug(line)
     what = object_text(line)
-    if context.limit:
+    if context.limit and 4 * (len(head) + len(verb) + len(what) + len(tail) + 2) > context.limit:  # UTF-8's longest
         room = context.limit - len(f"{head} {verb} {tail}".encode())
         what = shorten(what, room)
     if context.colour:
         verb = _painted(verb, line.severity)
     return f"{head} {verb} {what}{tail}" if what else f"{head} {verb}{tail}"
+
+
+_word = lru_cache(1024)(quote)
+
+
+@lru_cache(4096)
+def _who(ppid: int, pid: int, user: str, command: str) -> str:
+    return f"{ppid} {pid} {quote(user)} {quote(command)}"
 
 
 def wants_colour(stream: TextIO, env: Mapping[str, str]) -> bool:

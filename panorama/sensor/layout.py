@@ -31,9 +31,14 @@ class Layout:
 
     fields: dict[str, tuple[int, int]]
     size: int
-    format: str  # for the struct module; native byte order, no implied padding
+    codes: dict[str, str]  # by field, for the struct module
     flags: dict[str, int]
     triggers: tuple[str, ...]
+
+    @property
+    def format(self) -> str:
+        """For the struct module: native byte order, no implied padding."""
+        return "=" + "".join(self.codes.values())
 
 
 def _statements(text: str) -> Iterator[str]:
@@ -52,7 +57,7 @@ def read_layout(path: Path = BPF / "event.h") -> Layout:
     if not body or not words:
         raise LayoutError(f"{path}: no struct event or no enum trigger")
     fields: dict[str, tuple[int, int]] = {}
-    codes = "="
+    codes: dict[str, str] = {}
     offset = 0
     for statement in _statements(body[1]):
         match = re.fullmatch(r"(\w+) (\w+)(?:\[(\w+)\])?", statement)
@@ -61,12 +66,12 @@ def read_layout(path: Path = BPF / "event.h") -> Layout:
         kind, name, length = match.groups()
         if length and kind in ("char", "u8") and (length in numbers or length.isdigit()):
             size = numbers[length] if length in numbers else int(length)
-            codes += f"{size}s"
+            codes[name] = f"{size}s"
         elif not length and kind in _CODES:
             size = struct.calcsize("=" + _CODES[kind])
-            codes += _CODES[kind]
+            codes[name] = _CODES[kind]
             if offset % size:
-                raise LayoutError(f"{path}: {name} is not aligned: order the widest fields first")
+                raise LayoutError(f"{path}: {name} is not aligned")
         else:
             raise LayoutError(f"{path}: {name} has a type this reader does not know: {statement}")
         fields[name] = (offset, size)
@@ -77,7 +82,7 @@ def read_layout(path: Path = BPF / "event.h") -> Layout:
     return Layout(
         fields=fields,
         size=offset,
-        format=codes,
+        codes=codes,
         flags={name.removeprefix("FLAG_").lower(): n for name, n in numbers.items() if name.startswith("FLAG_")},
         triggers=tuple(word.lower() for word in listed if word != "TRIGGERS"),
     )

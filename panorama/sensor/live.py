@@ -14,7 +14,7 @@ import psutil
 
 from ..event import Event, File, Loss, Process
 from ..tally import added
-from .decode import Decoder, Undecodable, file_kind, steps
+from .decode import Decoder, Undecodable, file_kind, session_calls, session_steps
 from .kernel import Demand, Kernel, OpenSession
 from .processes import Processes, container_in
 from .resolve import real_directory
@@ -23,7 +23,8 @@ __all__ = ["Sensor"]
 
 _SCAN_EVERY = 5 * 10**9  # ns between looks for sessions that have been open for long
 _FORGET_USERS = 60 * 10**9
-_MOST_REPORTED = 65536
+_MOST_REPORTED = 16384
+_MOST_LATEST = 16384  # processes
 
 _SessionKey = tuple[int, int, int]  # pid, began (ns since boot), inode
 
@@ -55,13 +56,13 @@ class Sensor:
         self._long_open = int(long_open * 1e9)
         self._expected: dict[int, int] = {}
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
-        self._latest: OrderedDict[int, Process] = OrderedDict()
+        self._latest: dict[int, Process] = {}
         self._offset = _boot_offset()
         self._scanned = self._users_forgotten = time.monotonic_ns()
         self._decoder = Decoder(
             self.kernel.layout,
             self.processes,
-            lambda: self._offset,
+            self._offset,
             os.stat("/proc/self/ns/mnt").st_ino,
             real_directory,
             demand.counted,
@@ -94,7 +95,7 @@ class Sensor:
             items += self._long_sessions()
         if now - self._users_forgotten >= _FORGET_USERS:
             self._users_forgotten = now
-            self.processes.forget_users()
+            self._decoder.forget_users()
         return items
 
     def stop(self) -> list[Event | Loss]:
@@ -110,26 +111,27 @@ class Sensor:
     def _keep_time(self) -> None:
         offset = _boot_offset()
         if abs(offset - self._offset) > 1_000_000:  # somebody set the clock; small differences are our own reading
-            self._offset = offset
+            self._offset = self._decoder.offset = offset
 
     def _decode(self, records: list[bytes]) -> list[Event | Loss]:
         items: list[Event | Loss] = []
+        decode, expected, latest = self._decoder.decode, self._expected, self._latest
         for record in records:
             try:
-                event = self._decoder.decode(record)
+                event = decode(record)
             except Undecodable:
                 self.skipped += 1
                 continue
-            expected = self._expected.get(event.cpu, 0)
-            if event.sequence > expected:
-                count = event.sequence - expected
-                items.append(Loss(event.time, event.cpu, expected, count, event.time - self._offset))
-            self._expected[event.cpu] = event.sequence + 1
-            self._latest[event.process.pid] = event.process
+            cpu, sequence, process = event.cpu, event.sequence, event.process
+            if sequence > (due := expected.get(cpu, 0)):
+                items.append(Loss(event.time, cpu, due, sequence - due, event.time - self._offset))
+            expected[cpu] = sequence + 1
             if "exit" in event.triggers:
-                self._latest.pop(event.process.pid, None)
-            elif len(self._latest) > 65536:
-                self._latest.popitem(last=False)
+                latest.pop(process.pid, None)
+            else:
+                latest[process.pid] = process
+                if len(latest) > _MOST_LATEST:
+                    del latest[next(iter(latest))]
             items.append(self._rest(event) if self._reported and event.triggers[-1] == "close" else event)
         if self._decoder.unfinished:
             gone, self._decoder.unfinished = self._decoder.unfinished, set()
@@ -140,8 +142,7 @@ class Sensor:
 
     def _give_up(self, session: OpenSession) -> None:
         """A session whose process is gone: its file has no name any more, so its syscalls are lost."""
-        calls = steps(vars_of(session), _is_socket(session))[1]
-        calls.pop("close")
+        calls = _counted(session)
         if reported := self._reported.pop((session.pid, session.began, session.inode), None):
             calls = _less(calls, _counted(reported))
         self.lost = added(self.lost, calls)
@@ -173,8 +174,7 @@ class Sensor:
 
     def _left_open(self, session: OpenSession) -> list[Event]:
         reported = self._reported.get((session.pid, session.began, session.inode))
-        calls = steps(vars_of(session), _is_socket(session))[1]
-        calls.pop("close")
+        calls = _counted(session)
         if reported:
             calls = _less(calls, _counted(reported))
         if session.rule:
@@ -196,13 +196,11 @@ class Sensor:
         if process is None or path is None or socket:
             return None
         flags = self.kernel.layout.flags
-        triggers, calls = steps(vars_of(session), socket)
-        calls.pop("close")
         return Event(
-            triggers=triggers,
+            triggers=session_steps(socket, session.first_read, session.first_write),
             time=time.time_ns(),
             process=process,
-            calls=calls,
+            calls=_counted(session),
             began=session.began + self._offset,
             fd=session.fd,
             file=File(path, session.inode, session.device, file_kind(session.mode)),
@@ -268,25 +266,12 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def vars_of(session: OpenSession) -> dict[str, int]:
-    """The fields that `steps` asks for."""
-    return {
-        "first_read": session.first_read,
-        "first_write": session.first_write,
-        "opens": session.opens,
-        "reads": session.reads,
-        "writes": session.writes,
-    }
-
-
 def _is_socket(session: OpenSession) -> bool:
     return file_kind(session.mode) == "socket"
 
 
 def _counted(session: OpenSession) -> dict[str, int]:
-    counted = steps(vars_of(session), _is_socket(session))[1]
-    counted.pop("close")
-    return counted
+    return session_calls(_is_socket(session), session.opens, session.reads, session.writes)
 
 
 def _less(calls: dict[str, int], before: dict[str, int]) -> dict[str, int]:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import pwd
 import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +49,11 @@ def container_in(cgroup: str) -> str:
 
 
 class Processes:
-    """The table. `limit` bounds it; what goes first is what was used longest ago."""
+    """The table. `limit` bounds it; what came first goes first: if it is still there, /proc can tell of it."""
 
-    def __init__(self, limit: int = 65536) -> None:
+    def __init__(self, limit: int = 16384) -> None:
         self._limit = limit
-        self._images: OrderedDict[ProcessKey, Image] = OrderedDict()
+        self._images: dict[ProcessKey, Image] = {}
         self._older: dict[tuple[int, int], Image] = {}  # by pid and start in clock ticks, as /proc has it
         self._users: dict[int, str] = {}
         self._containers: dict[int, str] = {}
@@ -76,10 +75,7 @@ class Processes:
     def started(self, key: ProcessKey, exe: str, argv: tuple[str, ...], time: int) -> None:
         """An exec at `time` ns since boot."""
         before = self.image(key, (0, 0))
-        self._images[key] = Image(exe, argv, time, Image(before.exe, before.argv, before.since))
-        self._images.move_to_end(key)
-        if len(self._images) > self._limit:
-            self._images.popitem(last=False)
+        self._keep(key, Image(exe, argv, time, Image(before.exe, before.argv, before.since)))
 
     def ended(self, key: ProcessKey) -> None:
         self._images.pop(key, None)
@@ -94,8 +90,13 @@ class Processes:
                 origin = origin.before  # the parent has become another program since
             found = origin or _from_proc(key)
             if found is not None:
-                self._images[key] = found
+                self._keep(key, found)
         return found or Image()
+
+    def _keep(self, key: ProcessKey, image: Image) -> None:
+        self._images[key] = image
+        if len(self._images) > self._limit:
+            del self._images[next(iter(self._images))]
 
     def user(self, uid: int) -> str:
         if uid not in self._users:

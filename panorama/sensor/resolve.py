@@ -10,14 +10,37 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from collections.abc import Callable
 
-__all__ = ["from_names", "named", "real_directory"]
+__all__ = ["Names", "named", "real_directory"]
+
+_MOST_DIRECTORIES = 2048
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # what os.fsdecode asks for
 
 
-def from_names(names: bytes) -> str:
-    """`b"passwd\\0etc\\0"` -> "/etc/passwd"."""
-    return "/" + "/".join(reversed(os.fsdecode(names).split("\0")[:-1]))
+class Names:
+    """Paths of what the kernel gives as names, each ended by NUL, leaf first: `b"passwd\\0etc\\0"` is "/etc/passwd".
+
+    Directories come again and again, so they are remembered.
+    """
+
+    def __init__(self) -> None:
+        self._directories: dict[bytes, str] = {}
+
+    def path(self, names: bytes) -> str:
+        leaf, _, rest = names.partition(b"\0")
+        return (self._directories.get(rest) or self.directory(rest)) + leaf.decode(_ENCODING, _ERRORS)
+
+    def directory(self, names: bytes) -> str:
+        """The path of a directory, with a slash behind it."""
+        known = self._directories.get(names)
+        if known is None:
+            if len(self._directories) >= _MOST_DIRECTORIES:
+                self._directories.clear()
+            path = "/".join(reversed(os.fsdecode(names).split("\0")[:-1]))
+            known = self._directories[names] = f"/{path}/" if path else "/"
+        return known
 
 
 def real_directory(path: str) -> str | None:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 from behavior_strategies import SECOND, behavior_texts, events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panorama.event import Event, Loss
+from panorama.machines.accounts import Accounts
 from panorama.machines.compiler import compile_behaviors
 from panorama.machines.engine import Engine
 from panorama.machines.oracle import Oracle
@@ -65,3 +69,28 @@ def test_the_same_events_give_the_same_lines(texts: dict[str, str], stream: list
     one, other, third = Engine(program), Engine(program), Engine(compile_behaviors(again))
     for event in stream:
         assert one.feed(event) == other.feed(event) == third.feed(event)
+
+
+@patient
+@given(texts=behavior_texts(), stream=events(), lost=st.sets(st.integers(0, 30), max_size=2))
+def test_plans_change_nothing(texts: dict[str, str], stream: list[Event], lost: set[int]) -> None:
+    """Neither lines nor accounts nor what is alive; streams come twice, so that plans are used again."""
+    program = compile_behaviors(read_behaviors(texts))
+    planning, stepping = Engine(program), Engine(program, plans=False)
+    later = stream[-1].time - stream[0].time + SECOND
+    for number, event in enumerate([*stream, *(replace(event, time=event.time + later) for event in stream)]):
+        assert planning.feed(event) == stepping.feed(event)
+        assert len(planning) == len(stepping)
+        for one, other in zip(_books(planning.accounts), _books(stepping.accounts), strict=True):
+            assert one == other
+        if number in lost:
+            loss = Loss(event.time, 0, number, 1, since_boot=25)
+            planning.taint(loss)
+            stepping.taint(loss)
+    assert planning.advance(event.time + 5 * SECOND) == stepping.advance(event.time + 5 * SECOND)
+    assert planning.finish() == stepping.finish() == []
+    assert planning.accounts.unexplained == stepping.accounts.unexplained
+
+
+def _books(accounts: Accounts) -> tuple[Counter[str], ...]:
+    return accounts.received, accounts.in_lines, accounts.unexplained, accounts.held()

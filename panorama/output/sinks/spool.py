@@ -54,10 +54,12 @@ class SpooledSink(ABC):
         A syslog daemon takes 10 messages at a time (net.unix.max_dgram_qlen). Who has nothing to do for a while may
         say how long, and that time goes into sending the rest as the daemon takes them.
         """
+        if self._drain():
+            return
         deadline = None if self._patient else time.monotonic() + seconds
-        while not self._drain():
+        while True:
             left = None if deadline is None else deadline - time.monotonic()
-            if (left is not None and left <= 0) or not self._wait(left):
+            if (left is not None and left <= 0) or not self._wait(left) or self._drain():
                 return
 
     def close(self) -> None:

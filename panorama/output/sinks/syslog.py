@@ -40,13 +40,13 @@ class Syslog(SpooledSink):
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise SinkError(f"syslog socket path longer than {_LONGEST_PATH} bytes: {path}")
         self._path = path
-        self._facility = FACILITIES[facility]
         self._socket: socket.socket | None = None
-        self._prefix = f"panorama[{os.getpid()}]: "
+        levels = {severity: FACILITIES[facility] * 8 + level for level, severity in enumerate(SEVERITIES)}
+        self._heads = {severity: f"<{level}>panorama[{os.getpid()}]: " for severity, level in levels.items()}
 
     def _encode(self, text: str, severity: str) -> bytes:
-        level = SEVERITIES.index(severity if severity in SEVERITIES else "info")
-        message = f"<{self._facility * 8 + level}>{self._prefix}{text}".encode("utf-8", "backslashreplace")
+        head = self._heads.get(severity) or self._heads["info"]
+        message = f"{head}{text}".encode("utf-8", "backslashreplace")
         return _cut(message, MESSAGE_BYTES) + b"\0"  # ends a message on a stream; not sent in a datagram
 
     def _send(self, data: bytes) -> int:
