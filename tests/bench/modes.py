@@ -19,7 +19,7 @@ from types import TracebackType
 from .bench import PYTHON, ROOT, Bench, CannotMeasure, Missing
 from .processes import cpu_seconds, group, until
 
-__all__ = ["Bare", "Empty", "Mode", "Panorama", "Rsyslog", "last_line", "quiet"]
+__all__ = ["Bare", "Empty", "Mode", "Panorama", "Rsyslog", "last_line"]
 
 _SUMS = re.compile(r"panorama: .*; (\d+) events = .* (\d+) lost")
 
@@ -130,6 +130,7 @@ class Panorama(Mode):
         super().__init__(bench)
         self.sums = ""
         self.attached = 0.0  # time.monotonic() when it said so
+        self._read = 0  # bytes of the log that are older than the last probe
         self._options = options
         self._sink = sink
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,7 +142,6 @@ class Panorama(Mode):
         self.launch()
         self.wait_attached()
         if self._rsyslog:
-            until("in the log: a first line of panorama", self._probe, every=0.05)
             self.settle()
 
     def launch(self) -> None:
@@ -164,11 +164,20 @@ class Panorama(Mode):
         return "watching with" in self._said()
 
     def _probe(self) -> bool:
+        """Makes a file of a new name; whether the line about it, or about one before it, came within a second."""
         assert self._rsyslog
-        probe = self.folder / "probe"
+        probe = self.folder / f"probe{time.monotonic_ns()}"
         probe.write_text("x")
         probe.unlink()
-        return self._rsyslog.log.exists() and b"create probe" in self._rsyslog.log.read_bytes()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            if self._rsyslog.log.exists():
+                with open(self._rsyslog.log, "rb") as log:
+                    log.seek(self._read)
+                    if b"create probe" in log.read():
+                        return True
+            time.sleep(0.02)
+        return False
 
     def stop(self) -> None:
         """The tracepoints go with the last process of its group, which is a child that outlives it."""
@@ -188,7 +197,9 @@ class Panorama(Mode):
             self._rsyslog = None
 
     def settle(self) -> None:
-        quiet(self.written)
+        """Lines come in the order of what they tell, so a new one is in the log when all earlier ones are."""
+        self._read = self.written()
+        until("in the log: lines of panorama", self._probe, 120)
 
     def written(self) -> int:
         log = self.folder / "log"
@@ -212,13 +223,3 @@ class Panorama(Mode):
 def last_line(text: str) -> str:
     return (text.strip().splitlines() or ["nothing was said"])[-1]
 
-
-def quiet(written: object, still: float = 1.0, most: float = 120.0) -> None:
-    """Waits until what the function gives has not changed for `still` seconds, or `most` have gone by."""
-    assert callable(written)
-    end = time.monotonic() + most
-    before, since = written(), time.monotonic()
-    while time.monotonic() - since < still and time.monotonic() < end:
-        time.sleep(0.05)
-        if (size := written()) != before:
-            before, since = size, time.monotonic()

@@ -1,0 +1,3 @@
+from .report import Section
+
+def measure(bench): return Section("x")
