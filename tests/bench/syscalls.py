@@ -56,8 +56,8 @@ def measure(bench: Bench) -> Section:
         if no_auditd:
             section.note(no_auditd)
         else:
-            names = known(attached())
-            fewer = [name for name in names if name not in _OFTEN]
+            every = attached()
+            names, fewer = known(every), known([name for name in every if name not in _OFTEN])
             modes += [lambda: Auditd(bench, names), lambda: Auditd(bench, fewer, "auditd, fewer")]
             section.note(
                 f"auditd: one rule for the {len(names)} syscalls that Panorama attaches to, Debian's settings"
