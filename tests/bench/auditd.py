@@ -107,7 +107,9 @@ def audit_set_aside() -> Iterator[str]:
 def known(syscalls: Sequence[str]) -> list[str]:
     """Those that this auditctl has a number for."""
     names = (_OTHER_NAMES.get(name, name) for name in syscalls)
-    return [name for name in names if subprocess.run(["ausyscall", name, "--exact"], capture_output=True).returncode == 0]
+    return [
+        name for name in names if subprocess.run(["ausyscall", name, "--exact"], capture_output=True).returncode == 0
+    ]
 
 
 class Auditd(Mode):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attaches an eBPF program that does nothing to a syscall that nobody makes, until its input ends.
 
-    python -m tests.bench.empty
+python -m tests.bench.empty
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ def measure(bench: Bench) -> Section:
             section.rows.append(Row("auditd", "", no_auditd))
         else:
             share = _during(bench, load, Auditd(bench, ["execve", "execveat"]), less, section)
-            section.rows.append(Row(f"auditd and kauditd, rule for execve alone, {less:.0f} s", "", share.text(), "once"))
+            section.rows.append(
+                Row(f"auditd and kauditd, rule for execve alone, {less:.0f} s", "", share.text(), "once")
+            )
     section.note("% of one core; each program is /bin/true; what is done in the kernel at their syscalls is theirs")
     return section
 

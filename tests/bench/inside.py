@@ -42,7 +42,11 @@ def syscalls() -> list[str]:
 
     loaded = _loaded()
     probes = needed(demand_of(loaded.program, loaded.rules).counted, served(text()), False)
-    names = {probe.tracepoint.removeprefix("syscalls:sys_").partition("_")[2] for probe in probes if ":sys_" in probe.tracepoint}
+    names = {
+        probe.tracepoint.removeprefix("syscalls:sys_").partition("_")[2]
+        for probe in probes
+        if ":sys_" in probe.tracepoint
+    }
     return sorted(names | {"execve", "execveat"})  # these Panorama sees by other tracepoints
 
 

@@ -33,7 +33,9 @@ def measure(bench: Bench) -> Section:
             mode.settle()
             found.append(anonymous(mode.processes()) / _MIB)
         children = len(mode.processes()) - 1
-    section.rows.append(Row("anonymous memory (RssAnon) when it has started", "", Figure([start], "MiB").text(), "once"))
+    section.rows.append(
+        Row("anonymous memory (RssAnon) when it has started", "", Figure([start], "MiB").text(), "once")
+    )
     for step, mib in zip(steps, found, strict=True):
         section.rows.append(at_most(f"after {step:,} processes", Figure([mib], "MiB"), _WANTED, "MiB"))
     growth = Figure([(found[1] / found[0] - 1) * 100], "%")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from .bench import PYTHON, ROOT, Bench, CannotMeasure, Missing
 from .processes import cpu_seconds, group, until
@@ -33,7 +34,7 @@ class Mode:
         self.bench = bench
         self.folder = bench.scratch
 
-    def __enter__(self) -> Mode:
+    def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name.split()[0]}-", dir=self.bench.scratch))
         try:
             self.start()
@@ -217,9 +218,8 @@ class Panorama(Mode):
         if not match:
             return f"its sums could not be read: {last_line(self.sums)}" if self.sums else ""
         seen, lost = int(match[1]), int(match[2])
-        return f"{lost / seen:.1%} of {seen:,} syscalls" if lost else ""
+        return f"{lost:,} of {seen:,} syscalls" if lost else ""
 
 
 def last_line(text: str) -> str:
     return (text.strip().splitlines() or ["nothing was said"])[-1]
-

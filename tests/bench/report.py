@@ -81,7 +81,9 @@ def store(sections: dict[str, Section], order: Sequence[str]) -> None:
 
 def render(sections: dict[str, Section]) -> str:
     """RESULTS.md. A machine is described once, before the parts that were measured on it."""
-    said = ["# Results\n\nWritten by `make bench`; steps.md, at the end, by hand. Medians of rounds, and the least and the most.\n"]
+    said = [
+        "# Results\n\nWritten by `make bench`; steps.md, at the end, by hand. Medians of rounds, and the least and the most.\n"
+    ]
     described: dict[str, str] = {}
     for section in sections.values():
         if section.machine != described:
@@ -103,6 +105,10 @@ def _table(lines: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(lines[0]))]
 
     def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+        return (
+            "| "
+            + " | ".join(cell.replace("|", "/").ljust(width) for cell, width in zip(cells, widths, strict=True))
+            + " |"
+        )
 
     return [row(lines[0]), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(row, lines[1:])]

@@ -37,7 +37,19 @@ _OPERATIONS = {
     "getppid": "getppid, which nobody watches",
 }
 _FOR_AUDIT = {"session": 1 / 20, "connect": 1 / 10, "unlink": 1 / 10, "rename": 1 / 10}
-_OFTEN = ("read", "pread64", "readv", "preadv", "preadv2", "write", "pwrite64", "writev", "pwritev", "pwritev2", "close")
+_OFTEN = (
+    "read",
+    "pread64",
+    "readv",
+    "preadv",
+    "preadv2",
+    "write",
+    "pwrite64",
+    "writev",
+    "pwritev",
+    "pwritev2",
+    "close",
+)
 
 _Times = dict[str, dict[str, list[float]]]  # operation: mode: ns each, one a round
 
