@@ -17,7 +17,7 @@ from statistics import quantiles
 from .bench import Bench, CannotMeasure, pin
 from .load import Load
 from .modes import Panorama
-from .report import Row, Section, at_most
+from .report import Section, at_most
 from .stats import Figure
 
 __all__ = ["measure"]

@@ -106,9 +106,9 @@ def _multiply(path: Path, wanted: int) -> tuple[int, int]:
         while records < wanted:
             shift = 10**18 + turn * _SPAN
             for line in scenes:
-                by = {"process": turn * number} | {name: shift for name in ("time", "began")}
-                by |= {name: turn * _SPAN for name in ("start", "parent_start")}
-                by |= {name: turn * _PIDS for name in ("pid", "ppid", "child")}
+                by = {"process": turn * number} | dict.fromkeys(("time", "began"), shift)
+                by |= dict.fromkeys(("start", "parent_start"), turn * _SPAN)
+                by |= dict.fromkeys(("pid", "ppid", "child"), turn * _PIDS)
                 print(json.dumps(_moved(line, by), separators=(",", ":")), file=file)
                 records += "event" in line
                 events += sum(line.get("calls", {}).values())
