@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from .bench import HERE
@@ -43,6 +43,12 @@ class Section:
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def note_lost(self, lost: Mapping[str, Sequence[str]]) -> None:
+        """What each mode lost, by round in the order of time."""
+        for mode, rounds in lost.items():
+            if any(rounds):
+                self.note(f"{mode} lost, round by round: {'; '.join(words or 'nothing' for words in rounds)}")
 
     def text(self) -> str:
         """As Markdown, aligned, so that it can be read as it is."""

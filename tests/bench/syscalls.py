@@ -77,37 +77,44 @@ def measure(bench: Bench) -> Section:
             )
         modes.append(lambda: Panorama(bench))
         times: _Times = {}
+        lost: dict[str, list[str]] = {}
         for turn in range(bench.rounds):
             for make in modes if turn % 2 == 0 else reversed(modes):
-                _round(bench, load, make(), times, section)
+                _round(bench, load, make(), times, lost)
     _rows(section, times, no_auditd)
+    section.note_lost(lost)
+    section.note(
+        f"{_SAMPLES} samples a round, of {_seconds(bench)} s but for the million (auditd: {_seconds(bench)} s there, too),"
+        f" and their median; on CPU {pin()}"
+    )
     return section
 
 
-def _round(bench: Bench, load: Load, mode: Mode, times: _Times, section: Section) -> None:
-    seconds = bench.pick(0.25, 0.1)
+def _round(bench: Bench, load: Load, mode: Mode, times: _Times, lost: dict[str, list[str]]) -> None:
     with contextlib.ExitStack() as stack:
         folder = bench.folder("syscalls/files")
         stack.callback(shutil.rmtree, folder)
         load.run(folder, "make", count=_files(bench) * _SAMPLES)
         stack.enter_context(mode)
         for operation in _OPERATIONS:
-            each = _sample(load, folder, operation, mode, seconds, bench)
+            each = _sample(load, folder, operation, mode, bench)
             times.setdefault(operation, {}).setdefault(mode.name, []).append(each)
-        if lost := mode.lost():
-            section.note(f"{mode.name} lost {lost}")
-    if isinstance(mode, Panorama) and (lost := mode.lost()):
-        section.note(f"Panorama lost {lost}")
+        words = mode.lost()
+    lost.setdefault(mode.name, []).append(words or mode.lost())
 
 
-def _sample(load: Load, folder: Path, operation: str, mode: Mode, seconds: float, bench: Bench) -> float:
+def _sample(load: Load, folder: Path, operation: str, mode: Mode, bench: Bench) -> float:
     """The median of some samples in ns. What `read` and `write` are asked for is a million, auditd less."""
     count = {"unlink": _files(bench)}.get(operation, _MILLION)
     whole = operation in ("read", "write") and not isinstance(mode, Auditd) and not bench.quick
-    options = {"count": count, "samples": _SAMPLES, "cpu": pin()} | ({} if whole else {"seconds": seconds})
+    options = {"count": count, "samples": _SAMPLES, "cpu": pin()} | ({} if whole else {"seconds": _seconds(bench)})
     done = load.run(folder, operation, **options)
     mode.settle()
     return median(sample.each for sample in done)
+
+
+def _seconds(bench: Bench) -> float:
+    return bench.pick(0.25, 0.05)
 
 
 def _files(bench: Bench) -> int:
@@ -144,7 +151,6 @@ def _rows(section: Section, times: _Times, no_auditd: str) -> None:
             section.rows.append(at_most(f"{words}: slower than bare", slower, 3, "%"))
             empty = Figure([(ratio - 1) * 100 for ratio in paired(times[operation]["empty"], bare)], "%")
             section.rows.append(Row("the same with an empty eBPF program", "", empty.text(), empty.spread()))
-    section.note(f"samples of 0.1 to 0.5 s, {_SAMPLES} a round and their median, on CPU {pin()}")
 
 
 def _added(watched: list[float], bare: list[float]) -> list[float]:

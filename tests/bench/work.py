@@ -116,6 +116,7 @@ def measure(bench: Bench) -> Section:
     work = Work(bench)
     seconds: dict[str, dict[str, list[float]]] = {}
     logged: dict[str, dict[str, list[float]]] = {}
+    lost: dict[str, list[str]] = {}
     with audit_set_aside() as no_auditd:
         modes: list[Callable[[], Mode]] = [lambda: Bare(bench), lambda: Panorama(bench)]
         if no_auditd:
@@ -138,10 +139,10 @@ def measure(bench: Bench) -> Section:
                             took, count = _once(bench, mode, do)
                             seconds.setdefault(what, {}).setdefault(mode.name, []).append(took)
                             logged.setdefault(what, {}).setdefault(mode.name, []).append(count)
-                    lost = mode.lost()
-                if lost := lost or mode.lost():
-                    section.note(f"{mode.name} lost {lost}")
+                    words = mode.lost()
+                lost.setdefault(mode.name, []).append(words or mode.lost())
     _rows(section, work, seconds, logged, no_auditd)
+    section.note_lost(lost)
     return section
 
 
