@@ -51,6 +51,13 @@ end_of_event_timeout = 2
 _DEFAULTS = ("-b", "8192", "-f", "1", "--backlog_wait_time", "60000", "-r", "0")
 _OTHER_NAMES = {"sendfile64": "sendfile", "pread64": "pread", "pwrite64": "pwrite"}  # ausyscall(8)'s
 _DRAINED = 64  # records: some always come, auditctl's own among them
+_SETTINGS = {
+    "enabled": "-e",
+    "failure": "-f",
+    "rate_limit": "-r",
+    "backlog_limit": "-b",
+    "backlog_wait_time": "--backlog_wait_time",
+}
 _NEVER = ("task,never",)
 
 
@@ -85,23 +92,16 @@ def audit_set_aside() -> Iterator[str]:
         return
     status = _status()
     rules = [line for line in said(["auditctl", "-l"]).splitlines() if line.startswith("-")]
-    said(["auditctl", "-D"])
-    said(["auditctl", "-a", *_NEVER])
-    try:
-        yield ""
-    finally:
-        said(["auditctl", "-D"])
-        for name, option in (
-            ("enabled", "-e"),
-            ("failure", "-f"),
-            ("rate_limit", "-r"),
-            ("backlog_limit", "-b"),
-            ("backlog_wait_time", "--backlog_wait_time"),
-        ):
+    with contextlib.ExitStack() as back:  # each of these is tried, also if another one fails
+        for rule in reversed(rules):
+            back.callback(said, ["auditctl", *rule.split()])
+        for name, option in _SETTINGS.items():
             if name in status:
-                said(["auditctl", option, str(status[name])])
-        for rule in rules:
-            said(["auditctl", *rule.split()])
+                back.callback(said, ["auditctl", option, str(status[name])])
+        back.callback(said, ["auditctl", "-D"])
+        said(["auditctl", "-D"])
+        said(["auditctl", "-a", *_NEVER])
+        yield ""
 
 
 def known(syscalls: Sequence[str]) -> list[str]:
@@ -129,7 +129,9 @@ class Auditd(Mode):
         (self.folder / "plugins.d").mkdir()
         (self.folder / "auditd.conf").write_text(_CONFIG.format(folder=self.folder))
         with open(self.folder / "errors", "wb") as errors:
-            self._process = subprocess.Popen(["auditd", "-n", "-c", self.folder], stdout=errors, stderr=errors)
+            self._process = subprocess.Popen(
+                ["auditd", "-n", "-c", self.folder], stdout=errors, stderr=errors, start_new_session=True
+            )
         until("running: auditd", self._running)
         said(["auditctl", *_DEFAULTS])
         with contextlib.suppress(CannotMeasure):
@@ -145,10 +147,10 @@ class Auditd(Mode):
         return _status().get("pid") == self._process.pid
 
     def stop(self) -> None:
-        said(["auditctl", "-D"])
-        said(["auditctl", "-a", *_NEVER])
-        said(["auditctl", "-e", "0"])
         if self._process:
+            said(["auditctl", "-D"])
+            said(["auditctl", "-a", *_NEVER])
+            said(["auditctl", "-e", "0"])
             self._process.terminate()
             self._process.wait(60)
             self._process = None

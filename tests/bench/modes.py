@@ -35,7 +35,7 @@ class Mode:
         self.folder = bench.scratch
 
     def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name.split()[0]}-", dir=self.bench.scratch))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name.split(',')[0]}-", dir=self.bench.scratch))
         try:
             self.start()
         except BaseException:
@@ -113,7 +113,7 @@ class Rsyslog:
             f'*.* action(type="omfile" file="{self.log}")\n'
         )
         self.process = subprocess.Popen(
-            ["rsyslogd", "-n", "-f", config, "-i", folder / "pid"], stderr=subprocess.DEVNULL
+            ["rsyslogd", "-n", "-f", config, "-i", folder / "pid"], stderr=subprocess.DEVNULL, start_new_session=True
         )
         until("listening: rsyslogd", self.socket.exists)
 
