@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import time
-
 from .auditd import Auditd, audit_set_aside
 from .bench import Bench
 from .load import Load
@@ -42,10 +40,10 @@ def measure(bench: Bench) -> Section:
 def _during(bench: Bench, load: Load, mode: Mode, seconds: float, section: Section) -> Figure:
     with mode:
         mode.settle()
-        before, began = mode.cpu(), time.monotonic()
+        before = mode.cpu()
         [done] = load.run(bench.folder("execs"), "spawn", rate=_RATE, count=int(_RATE * seconds), program="/bin/true")
-        mode.settle()
-        share = (mode.cpu() - before) / (time.monotonic() - began) * 100
+        mode.settle()  # what is worked off later counts, too
+        share = (mode.cpu() - before) / done.ns * 1e11
         lost = mode.lost()
     if lost := lost or mode.lost():
         section.note(f"{mode.name} lost {lost}")

@@ -31,8 +31,8 @@ def describe() -> dict[str, str]:
         "auditd": _package("auditd"),
         "rsyslog": _package("rsyslog"),
         "redis": _package("redis-tools"),
-        "gcc": _first(["gcc", "-dumpfullversion"]),
-        "git": _first(["git", "--version"]).removeprefix("git version "),
+        "gcc": _first(["gcc", "-dumpfullversion"]) or "not installed",
+        "git": _first(["git", "--version"]).removeprefix("git version ") or "not installed",
     }
 
 

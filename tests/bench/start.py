@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -54,8 +55,9 @@ def measure(bench: Bench) -> Section:
     for turn in range(bench.rounds):
         folder = bench.folder(f"start/{turn}")
         log = folder / "log"
-        with Started(bench, sink=f"file:{log}") as mode:
+        with Started(bench, sink=f"file:{log}") as mode, contextlib.ExitStack() as stack:
             probe = Probe(folder)
+            stack.callback(probe.stop)
             probe.start()
             began = time.monotonic()
             mode.launch()
@@ -63,7 +65,6 @@ def measure(bench: Bench) -> Section:
             attached.append(mode.attached - began)
             until("in the log: a probe", lambda log=log: _numbers(log), 60)  # type: ignore[misc]
             time.sleep(0.5)
-            probe.stop()
             seen.append(probe.times[min(_numbers(log))] - began)
     first, told = Figure(seen, "s"), Figure(attached, "s")
     section.rows.append(at_most("from exec to the first event seen", first, _WANTED, "s"))
