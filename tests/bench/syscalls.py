@@ -75,6 +75,11 @@ def measure(bench: Bench) -> Section:
                 f"auditd: one rule for the {len(names)} syscalls that Panorama attaches to, Debian's settings"
                 " (programs wait for it: backlog 8192, wait 60000); fewer: without read, write, close and their kin"
             )
+            section.note(
+                "once auditd has run, every process started later is slower at every syscall until the machine restarts,"
+                " also when it is off; the rule `task,never`, which is in force in the other"
+                " modes, takes that away"
+            )
         modes.append(lambda: Panorama(bench))
         times: _Times = {}
         lost: dict[str, list[str]] = {}
