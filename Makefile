@@ -1,5 +1,6 @@
 # make run    set up what is missing, then print what happens on this machine
 # make test   set up, then lint, type checks and every test
+# make bench  measure, as root; PART="syscalls work" these parts alone, PART="--quick" all in a short time
 # make traces records traces/ anew (as root; only needed when what is recorded changes)
 # make setup  what `make run` needs;  make clean  what was built
 
@@ -20,6 +21,9 @@ NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
 TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
 	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
 	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs
+# programs that the benchmarks run or compare with; auditd starts when it is installed, and is compared with if stopped
+BENCHED := gcc:/usr/bin/gcc libc6-dev:/usr/include/stdlib.h rsyslog:/usr/sbin/rsyslogd auditd:/usr/sbin/auditd \
+	redis-tools:/usr/bin/redis-benchmark git:/usr/bin/git
 
 define install
 	@missing=; for item in $(1); do ls $${item#*:} >/dev/null 2>&1 || missing="$$missing $${item%%:*}"; done; \
@@ -27,7 +31,7 @@ define install
 		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null"; fi
 endef
 
-.PHONY: setup run test check traces clean
+.PHONY: setup run test bench check traces clean
 
 setup: $(VENV)/.ready
 
@@ -55,6 +59,13 @@ test: $(VENV)/.tested
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
+
+$(VENV)/.benched: $(VENV)/.ready
+	$(call install,$(BENCHED))
+	@touch $@
+
+bench: $(VENV)/.benched
+	$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(PART)
 
 traces: $(VENV)/.tested
 	$(AS_ROOT) traces/record.py
