@@ -306,12 +306,13 @@ INLINE bool held_elsewhere(void *task, u64 file, s32 fd)
 	FOLLOW(max, table, fdtable, max_fds);
 	FOLLOW(array, table, fdtable, fd);
 #pragma nounroll
-	for (u64 i = 0; i < TABLE_CHUNKS; i++) { /* 64 bits: Linux 6.1 forgets smaller numbers that are put on the stack */
+	for (u32 i = 0; i < TABLE_CHUNKS; i++) {
+		OPAQUE(max); /* or LLVM makes one condition of two, which Linux 6.1's verifier does not see to end the loop */
 		if (i * TABLE_CHUNK >= max)
 			break;
 		bpf_probe_read_kernel(chunk->file, sizeof(chunk->file), array + i * sizeof(chunk->file));
 #pragma nounroll
-		for (u64 j = 0; j < TABLE_CHUNK; j++)
+		for (u32 j = 0; j < TABLE_CHUNK; j++)
 			found += is_same(chunk->file[j], file);
 	}
 	return found > (fd >= 0);
