@@ -62,6 +62,11 @@ class Pipeline:
         """Lets timeouts run out that were due by `time` (ns since 1970): nothing may happen for long."""
         self._write(self.engine.advance(time))
 
+    @property
+    def next_due(self) -> int:
+        """Nothing runs out before that (ns since 1970), see `advance`."""
+        return self.engine.next_due
+
     def finish(self) -> None:
         """The end of the input: every machine says what it still has to say."""
         self._write(self.engine.finish())

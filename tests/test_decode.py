@@ -33,7 +33,7 @@ def record(trigger: str, /, *texts: bytes, flags: str = "", **fields: Any) -> by
 @pytest.fixture
 def decoder() -> Decoder:
     known = Processes()
-    known.started((BASH["pid"], BASH["start"]), "/usr/bin/bash", ("bash", "-i"), 600)
+    known.started((BASH["pid"], BASH["start"]), (1, 0), "/usr/bin/bash", ("bash", "-i"), 600)
     return Decoder(LAYOUT, known, 10**18, OURS, lambda path: f"/real{path}", frozenset(LAYOUT.triggers))
 
 

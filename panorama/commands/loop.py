@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import time
@@ -22,7 +23,8 @@ from .recording import Recording
 
 __all__ = ["Loop", "closing", "not_written", "reopen", "said", "settle", "stopped"]
 
-_POLL = 0.5  # s
+_IDLE = 60.0  # s without anything to do
+_RETRY = 0.5  # s until a sink that could not take lines is asked again
 _LATE = 10**9  # ns an event may be old when it is read: timeouts wait for it, as they will in a replay
 
 
@@ -39,10 +41,13 @@ def settle() -> None:
 class stopped:
     """True once somebody asked to stop: SIGTERM, SIGINT; `by` has which. SIGHUP never kills, see `hung_up`.
 
-    The handlers only make a note, because they run in the middle of anything.
+    The handlers only make a note, because they run in the middle of anything; `wakes` is a descriptor that can be read
+    when one did, for who waits.
     """
 
     def __init__(self) -> None:
+        self.wakes, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self.by: set[int] = set()
         self._hung_up = False
         signal.signal(signal.SIGTERM, self._stop)
@@ -94,9 +99,14 @@ class Loop:
         for sink in self.sinks:
             sink.write(line)
 
-    def turn(self, timeout: float = _POLL) -> None:
-        """One round: what came, what timed out, what waits in sinks."""
-        items = self.sensor.poll(timeout)
+    def start(self, stop: stopped) -> None:
+        """From here on things are seen; a signal ends a wait for more."""
+        self.sensor.start()
+        self.sensor.wake_on(stop.wakes)
+
+    def turn(self, timeout: float | None = None) -> None:
+        """One round: what came, what timed out, what waits in sinks. Without `timeout` it waits until there is work."""
+        items = self.sensor.poll(self._patience() if timeout is None else timeout)
         if self.trace:
             for item in items:
                 self.trace.write(item)
@@ -105,6 +115,13 @@ class Loop:
             self.pipeline.advance(time.time_ns() - _LATE)
         for sink in self.sinks:
             sink.flush()
+
+    def _patience(self) -> float:
+        """How long there is nothing to do, in seconds, if nothing happens."""
+        if any(sink.waiting for sink in self.sinks):
+            return _RETRY
+        due = self.pipeline.next_due + _LATE - time.time_ns()
+        return min(_IDLE, max(0.0, due / 1e9))
 
     def end(self) -> Tally:
         """Stops the sensor, writes what is left, and returns the sums."""

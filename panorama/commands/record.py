@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             status = follow(loop, command, identity)
         else:
             stop = stopped()
-            loop.sensor.start()
+            loop.start(stop)
             print("panorama: recording; Ctrl-C stops", file=sys.stderr)
             while not stop and not trace.failed:
                 loop.turn()

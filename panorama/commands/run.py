@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         sinks += [open_sink(spec, style) for spec in specs if spec != "console"]
         loop = Loop(loaded, sinks, None, follow=False, long_open=arguments.long_open)
         with loop.sensor:
-            loop.sensor.start()
+            loop.start(stop)
             sinks += [open_sink(spec, screen) for spec in specs if spec == "console"]  # now: its header comes first
             watching = f"watching with {len(loaded.program.behaviors)} behaviors on"
             print(f"panorama: {watching} {len(loop.sensor.kernel.tracepoints)} tracepoints", file=sys.stderr)

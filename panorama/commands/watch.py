@@ -103,7 +103,7 @@ def follow(loop: Loop, command: Sequence[str], identity: Identity | None = None)
     os.close(teller)
     stop = stopped()
     try:
-        loop.sensor.start()
+        loop.start(stop)
         loop.sensor.follow(child)
     except BaseException:
         os.kill(child, signal.SIGKILL)

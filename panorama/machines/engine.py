@@ -74,6 +74,11 @@ class Engine:
         """Machines that were forgotten only because there were too many."""
         return self._machines.evicted
 
+    @property
+    def next_due(self) -> int:
+        """No timeout runs out before that (ns since 1970)."""
+        return self._machines.next_due
+
     def __len__(self) -> int:
         return len(self._machines)
 

@@ -104,6 +104,7 @@ def _compile(source: str, flags: list[str]) -> str:
         text=True,
         errors="replace",
         env=os.environ | {"BCC_KERNEL_SOURCE": str(BPF / "headers")},
+        start_new_session=True,  # Ctrl-C is for us; this takes a second
         check=False,
     )
     if done.returncode:

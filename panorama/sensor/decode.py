@@ -220,9 +220,9 @@ class Decoder:
             self._forget(event.process.key)
 
     def _executed(self, who: bytes, names: bytes, arguments: bytes, time: int) -> None:
-        start, _, _, pid, *_ = self._who.unpack(who)
+        start, parent_start, _, pid, ppid, *_ = self._who.unpack(who)
         argv = tuple(os.fsdecode(arguments).split("\0")[:-1])
-        self._processes.started((pid, start), self._names.path(names), argv, time)
+        self._processes.started((pid, start), (ppid, parent_start), self._names.path(names), argv, time)
         self._forget((pid, start))
 
     def _forget(self, key: ProcessKey) -> None:

@@ -29,6 +29,7 @@ __all__ = ["COLUMNS", "Counts", "Demand", "Kernel", "OpenSession", "PrefixRule"]
 COLUMNS = 32  # bpf/record.h
 _SEEN, _LOST, _UNEXPLAINED, _IGNORED, _RULES = 0, 1, 2, 3, 64
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
+_MOST_WAKES = 4096  # bytes
 _AT_ONCE = 8192  # records: some 3 MB
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
 _TRACING = Path("/sys/kernel/tracing")
@@ -248,16 +249,23 @@ class Kernel:
         return sum(1 for _ in self._maps["followed"].items())
 
     def records(self, timeout: float) -> list[bytes]:
-        """What has come, after at most `timeout` seconds of waiting for a first record; an interrupt ends the wait.
+        """What has come, after at most `timeout` seconds of waiting for a first record.
 
         At most so many that they are dealt with while there is room in the ring buffer for what comes meanwhile.
         """
-        with contextlib.suppress(InterruptedError):
-            if not self._behind and self._poll.poll(timeout):
-                time.sleep(_GATHER)
+        if not self._behind:
+            for descriptor, _ in self._poll.poll(timeout):
+                if descriptor == self._maps["events"].fd:
+                    time.sleep(_GATHER)
+                else:
+                    os.read(descriptor, _MOST_WAKES)
         records = self.take()
         self._behind = len(records) == _AT_ONCE
         return records
+
+    def wake_on(self, descriptor: int) -> None:
+        """Ends a wait of `records` when there is something to read, which is then read and thrown away."""
+        self._poll.register(descriptor, select.EPOLLIN)
 
     def take(self) -> list[bytes]:
         """What has come, without waiting; if there are none, nothing is left."""

@@ -17,11 +17,11 @@ from ..tally import added
 from .decode import Decoder, Undecodable, file_kind, session_calls, session_steps
 from .kernel import Demand, Kernel, OpenSession
 from .processes import Processes, container_in
-from .resolve import real_directory
+from .resolve import RealDirectories
 
 __all__ = ["Sensor"]
 
-_SCAN_EVERY = 5 * 10**9  # ns between looks for sessions that have been open for long
+_SCAN_EVERY = 10 * 10**9  # ns between looks for sessions that have been open for long
 _FORGET_USERS = 60 * 10**9
 _MOST_REPORTED = 16384
 _MOST_LATEST = 16384  # processes
@@ -54,17 +54,19 @@ class Sensor:
         self._ignores = ignores
         self._follow = follow
         self._long_open = int(long_open * 1e9)
+        self._scan_every = min(_SCAN_EVERY, self._long_open // 2)
         self._expected: dict[int, int] = {}
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
         self._offset = _boot_offset()
         self._scanned = self._users_forgotten = time.monotonic_ns()
+        self._real = RealDirectories()
         self._decoder = Decoder(
             self.kernel.layout,
             self.processes,
             self._offset,
             os.stat("/proc/self/ns/mnt").st_ino,
-            real_directory,
+            self._real,
             demand.counted,
         )
 
@@ -79,18 +81,23 @@ class Sensor:
         self.kernel.attach()
         self.processes.read_running()
 
+    def wake_on(self, descriptor: int) -> None:
+        """Ends a wait of `poll` when there is something to read, which is then read and thrown away."""
+        self.kernel.wake_on(descriptor)
+
     def follow(self, pid: int) -> None:
         """In a sensor that follows: report this process from now on, and those it forks."""
         self.processes.read(pid)
         self.kernel.follow(pid)
 
     def poll(self, timeout: float) -> list[Event | Loss]:
-        """What has come, after at most `timeout` seconds of waiting."""
-        records = self.kernel.records(timeout)
+        """What has come, after at most `timeout` seconds of waiting; less if a look for open sessions is due before."""
+        due = self._scanned + self._scan_every
+        records = self.kernel.records(min(timeout, max(0, due - time.monotonic_ns()) / 1e9))
         self._keep_time()
         items = self._decode(records)
         now = time.monotonic_ns()
-        if now - self._scanned >= min(_SCAN_EVERY, self._long_open // 2):
+        if now >= due:
             self._scanned = now
             items += self._long_sessions()
         if now - self._users_forgotten >= _FORGET_USERS:
@@ -115,6 +122,7 @@ class Sensor:
 
     def _decode(self, records: list[bytes]) -> list[Event | Loss]:
         items: list[Event | Loss] = []
+        self._real.forget()
         decode, expected, latest = self._decoder.decode, self._expected, self._latest
         for record in records:
             try:

@@ -72,9 +72,9 @@ class Processes:
                 ticks = round((process.create_time() - psutil.boot_time()) * 10**9 / _TICK)
                 self._older[pid, ticks] = Image(_exe(pid), tuple(process.cmdline()))
 
-    def started(self, key: ProcessKey, exe: str, argv: tuple[str, ...], time: int) -> None:
+    def started(self, key: ProcessKey, parent: ProcessKey, exe: str, argv: tuple[str, ...], time: int) -> None:
         """An exec at `time` ns since boot."""
-        before = self.image(key, (0, 0))
+        before = self.image(key, parent)
         self._keep(key, Image(exe, argv, time, Image(before.exe, before.argv, before.since)))
 
     def ended(self, key: ProcessKey) -> None:
