@@ -157,15 +157,22 @@ class Sensor:
         self.kernel.forget_session(session)
 
     def _long_sessions(self) -> list[Event | Loss]:
-        """Sessions open for `long_open` and used, once each; what follows comes with their end."""
+        """Sessions open for `long_open` and used, once each; what follows comes with their end.
+
+        Where nothing is open that may come to that, there will be none for as long again.
+        """
         items: list[Event | Loss] = []
+        self._scan_every = self._long_open
         limit = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._long_open
         for session in self.kernel.open_sessions():
             key = (session.pid, session.began, session.inode)
             if session.began < limit and not os.path.exists(f"/proc/{session.pid}"):
                 self._give_up(session)
                 continue
-            if session.began > limit or key in self._reported or session.rule or not self._used(session):
+            if key in self._reported or session.rule:
+                continue
+            if session.began > limit or not self._used(session):
+                self._scan_every = min(_SCAN_EVERY, self._long_open // 2)
                 continue
             event = self._open_event(session, final=False)
             if event and not self._ignores(event):
