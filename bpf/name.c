@@ -261,15 +261,21 @@ INLINE int changed(struct leave *ctx, u32 trigger, s64 value)
 	void *task = current_task(), *inode = 0, *super = 0;
 	struct session_key key = {.pid = bpf_get_current_pid_tgid() >> 32};
 	struct record *r;
+	struct config *c = watched(trigger);
 	u64 fd = 0;
 	u16 mode = 0;
-	if (!(r = record_new(trigger)))
+	if (!c || !(r = record_new(trigger)))
 		return 0;
 	ARGUMENT(fd, task, 0);
 	key.file = file_of(task, fd);
 	if (!key.file)
 		return 0;
 	count(SEEN, trigger, 1);
+	struct session *s = sessions.lookup(&key);
+	if (s && s->flags & (FLAG_CREATED | FLAG_TRUNCATED) && !c->own_changes) {
+		count(UNEXPLAINED, trigger, 1); /* part of making it */
+		return 0;
+	}
 	struct event *e = &r->event;
 	record_process(e, task);
 	e->fd = fd;
@@ -280,7 +286,6 @@ INLINE int changed(struct leave *ctx, u32 trigger, s64 value)
 	GET(e->inode, inode, inode, i_ino);
 	GET(super, inode, inode, i_sb);
 	GET(e->device, super, super_block, s_dev);
-	struct session *s = sessions.lookup(&key);
 	if (s)
 		e->flags |= s->flags & (FLAG_CREATED | FLAG_TRUNCATED);
 	record_file(r, key.file);
@@ -291,7 +296,7 @@ SERVES(exit_fchmod, fchmod)
 int exit_fchmod(struct leave *ctx)
 {
 	u64 mode = 0;
-	if (ctx->result < 0 || !watched(CHMOD))
+	if (ctx->result < 0)
 		return 0;
 	ARGUMENT(mode, current_task(), 1);
 	return changed(ctx, CHMOD, (u32)mode);
@@ -300,7 +305,7 @@ SERVES(exit_fchown, fchown)
 int exit_fchown(struct leave *ctx)
 {
 	u64 owner = 0, group = 0;
-	if (ctx->result < 0 || !watched(CHOWN))
+	if (ctx->result < 0)
 		return 0;
 	ARGUMENT(owner, current_task(), 1);
 	ARGUMENT(group, current_task(), 2);

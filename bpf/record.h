@@ -14,6 +14,7 @@ struct config {
 	u32 single;		/* of a session's triggers, those to report at once as well */
 	u32 follow;		/* report only processes in `followed` and those they fork */
 	u32 untouched;		/* report sessions in which nothing was read, written or made */
+	u32 own_changes;	/* report mode and owner that a process sets of a file it has made and still has open */
 	u32 sockets;		/* keep sessions of connections, not only their beginnings */
 	u32 kind_rule[16];	/* ignore rule + 1 by i_mode >> 12; FIFO: pipes without a name; 0: anonymous inodes */
 };

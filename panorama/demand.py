@@ -21,6 +21,7 @@ def demand_of(program: Program, rules: IgnoreRules) -> Demand:
         triggers=program.triggers,
         eager=program.eager,
         untouched=program.keeps_untouched,
+        own_changes=program.keeps_own_changes,
         connections=program.connections,
         prefixes=tuple(prefixes),
         filesystems=tuple(filesystems),

@@ -16,7 +16,7 @@ from ..event import Event, Process
 from ..vocabulary import FIELDS, SESSION_TRIGGERS, TRIGGERS
 from .model import Behavior, BehaviorSet, Template, Transition, default_object
 from .predicates import Predicate, predicate
-from .untouched import notices_untouched
+from .unnoticed import notices_own_changes, notices_untouched
 
 __all__ = [
     "SHAPE",
@@ -119,6 +119,7 @@ class Program:
     connections: bool  # what connections send and receive is wanted, or their end
     follows_children: bool  # some trigger is a child's
     keeps_untouched: bool  # sessions that were opened and closed, and nothing else, make a difference
+    keeps_own_changes: bool  # so do mode and owner that a process sets of a file it has made and still has open
     digest: str  # sha256 of what the behaviors say, hexadecimal
 
 
@@ -147,6 +148,7 @@ def compile_behaviors(behaviors: BehaviorSet) -> Program:
         connections=any(_wants_connections(behavior) for behavior in operations),
         follows_children=follows,
         keeps_untouched="close" in singles or any(notices_untouched(behavior) for behavior in operations),
+        keeps_own_changes=any(notices_own_changes(behavior) for behavior in operations),
         digest=_digest(behaviors),
     )
 

@@ -51,6 +51,7 @@ class Demand:
     triggers: frozenset[str]
     eager: frozenset[str] = frozenset()
     untouched: bool = False  # sessions in which nothing happened are wanted too
+    own_changes: bool = True  # and so are mode and owner of a file that a process made and still has open
     connections: bool = False  # what is sent and received, and the end of connections
     prefixes: tuple[PrefixRule, ...] = ()
     filesystems: tuple[tuple[int, int, bool], ...] = ()  # super block magic, rule, only if read only
@@ -179,6 +180,7 @@ class Kernel:
             "single": sum(1 << number[name] for name in demand.eager),
             "follow": int(follow),
             "untouched": int(demand.untouched),
+            "own_changes": int(demand.own_changes),
             "sockets": int(demand.connections),
         }
         self._kind_rule = rules

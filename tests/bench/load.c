@@ -8,6 +8,7 @@
  * Timed, one line {"count", "ns"} a sample: session connect unlink rename read write getppid
  *   count=N      operations a sample at most          seconds=S  time a sample at most
  *   samples=K    samples                              cpu=C      stay on this CPU
+ *   bytes=B      of each read and write
  * Paced, one line with what was done:
  *   files        cycles of 8 syscalls: create write close, open read close, rename, unlink
  *   spawn        program=PATH started and waited for
@@ -33,17 +34,18 @@
 #include <unistd.h>
 
 #define BATCH 64		/* operations between two looks at the clock */
-#define BLOCK 4096		/* bytes read or written at a time */
+#define BLOCK 4096		/* bytes read or written at a time, unless `bytes` says otherwise */
+#define LARGEST (1 << 20)
 #define AHEAD 200000		/* ns that a paced load may be early before it sleeps */
 #define CHILDREN 16		/* that may run at a time */
 #define SECOND 1000000000LL
 
 extern char **environ;
 
-static long count = 1000000, samples = 1, rate, marks_every;
+static long count = 1000000, samples = 1, rate, marks_every, bytes = BLOCK;
 static double seconds = 1e9;
 static const char *program = "/bin/true";
-static char block[BLOCK];
+static char block[LARGEST];
 
 static void die(const char *what)
 {
@@ -88,7 +90,7 @@ static int file = -1;
 static void prepare_file(void)
 {
 	file = check(open("file", O_RDWR | O_CREAT, 0600), "file");
-	check(write(file, block, BLOCK), "write");
+	check(write(file, block, bytes), "write");
 }
 
 static void prepare_closed(void)
@@ -115,12 +117,12 @@ static long long do_unlink(long first, long n)
 
 static long long do_read(long first, long n)
 {
-	TIMED(check(pread(file, block, BLOCK, 0), "pread"););
+	TIMED(check(pread(file, block, bytes, 0), "pread"););
 }
 
 static long long do_write(long first, long n)
 {
-	TIMED(check(pwrite(file, block, BLOCK, 0), "pwrite"););
+	TIMED(check(pwrite(file, block, bytes, 0), "pwrite"););
 }
 
 static long long do_getppid(long first, long n)
@@ -291,6 +293,8 @@ static void option(char *word)
 		rate = atol(value);
 	else if (!strcmp(word, "marks"))
 		marks_every = atol(value);
+	else if (!strcmp(word, "bytes"))
+		bytes = atol(value) < LARGEST ? atol(value) : LARGEST;
 	else if (!strcmp(word, "program"))
 		program = value;
 	else if (!strcmp(word, "cpu"))

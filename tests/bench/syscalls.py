@@ -26,7 +26,7 @@ __all__ = ["attached", "measure"]
 _SAMPLES = 3
 _MILLION = 1_000_000
 
-# operation of load.c: what it is
+# operation of load.c, and how many bytes it moves where that is not 4096: what it is
 _OPERATIONS = {
     "session": "open+read+close of one file",
     "connect": "connect+close on loopback TCP",
@@ -34,6 +34,8 @@ _OPERATIONS = {
     "rename": "rename",
     "read": "read of 4096 bytes, one file, a million times",
     "write": "write of 4096 bytes, one file, a million times",
+    "read 131072": "read of 128 KiB, as cat and cp do",
+    "write 131072": "write of 128 KiB",
     "getppid": "getppid, which nobody watches",
 }
 _FOR_AUDIT = {"session": 1 / 20, "connect": 1 / 10, "unlink": 1 / 10, "rename": 1 / 10}
@@ -110,10 +112,11 @@ def _round(bench: Bench, load: Load, mode: Mode, times: _Times, lost: dict[str, 
 
 def _sample(load: Load, folder: Path, operation: str, mode: Mode, bench: Bench) -> float:
     """The median of some samples in ns. What `read` and `write` are asked for is a million, auditd less."""
+    word, _, size = operation.partition(" ")
     count = {"unlink": _files(bench)}.get(operation, _MILLION)
     whole = operation in ("read", "write") and not isinstance(mode, Auditd) and not bench.quick
     options = {"count": count, "samples": _SAMPLES, "cpu": pin()} | ({} if whole else {"seconds": _seconds(bench)})
-    done = load.run(folder, operation, **options)
+    done = load.run(folder, word, **options, **({"bytes": size} if size else {}))
     mode.settle()
     return median(sample.each for sample in done)
 
