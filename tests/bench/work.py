@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from .auditd import Auditd, audit_set_aside, known
 from .bench import Bench, CannotMeasure, said
@@ -24,6 +25,7 @@ __all__ = ["measure"]
 _FILES = 3200
 _FOLDERS = 40
 _UNITS = 56  # C files
+_SAMPLES = 3  # a round, of which the median counts
 _SLOWER = 5  # %
 _BYTES = 1 / 20  # of auditd's
 
@@ -136,13 +138,15 @@ def measure(bench: Bench) -> Section:
                 with mode:
                     for what, (do, lacking) in work.everything().items():
                         if not lacking:
-                            took, count = _once(bench, mode, do)
+                            samples = [_once(bench, mode, do) for _ in range(_SAMPLES)]
+                            took, count = (median(numbers) for numbers in zip(*samples, strict=True))
                             seconds.setdefault(what, {}).setdefault(mode.name, []).append(took)
                             logged.setdefault(what, {}).setdefault(mode.name, []).append(count)
                     words = mode.lost()
                 lost.setdefault(mode.name, []).append(words or mode.lost())
     _rows(section, work, seconds, logged, no_auditd)
     section.note_lost(lost)
+    section.note(f"{_SAMPLES} samples a round, and their median")
     return section
 
 
