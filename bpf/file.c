@@ -439,6 +439,7 @@ int enter_close_range(struct enter *ctx)
 		return 0;
 	list->first = ctx->args[0];
 	list->last = ctx->args[1];
+	list->stamp = bpf_ktime_get_boot_ns();
 	programs.call(ctx, 1);
 	return 0;
 }
@@ -454,6 +455,7 @@ int enter_execve(struct enter *ctx)
 	if (!list || !watched(CLOSE))
 		return 0;
 	list->at_exec = 1;
+	list->stamp = bpf_ktime_get_boot_ns();
 	programs.call(ctx, 1);
 	return 0;
 }

@@ -85,6 +85,7 @@ int exit_seen(struct enter *ctx)
 	if (!(list = releases_begin()))
 		return 0;
 	list->exits = 1;
+	list->stamp = bpf_ktime_get_boot_ns();
 	programs.call(ctx, c->wanted & (1u << CLOSE) ? 1 : 0);
 	return 0;
 }

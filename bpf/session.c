@@ -369,7 +369,6 @@ INLINE struct releases *releases_begin(void)
 	if (list) {
 		list->found = list->done = list->exits = list->at_exec = list->first = list->next = 0;
 		list->last = ~0u;
-		list->stamp = bpf_ktime_get_boot_ns();
 	}
 	return list;
 }
