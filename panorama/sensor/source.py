@@ -49,6 +49,7 @@ def flags(source: str, types: KernelTypes, ring_pages: int, sessions: int, singl
     """Compiler flags: OFF_ and HAS_ for each member the source names, helpers, and the sizes of tables."""
     found = [f"-DRING_PAGES={ring_pages}", f"-DSESSIONS={sessions}", f"-DKERNEL_STACK_SIZE={_KERNEL_STACK}"]
     found.append(f"-DSINGLES={int(singles)}")
+    found += ["-Xclang", "-disable-llvm-passes"]  # clang's own: BCC runs LLVM's again, and once is enough
     found.append(f"-DSIZE_pt_regs={types.size('pt_regs')}")
     names = set(re.findall(r"\b(?:OFF|HAS)\((\w+), (\w+)\)", source))
     names |= set(re.findall(r"\b(?:GET|FOLLOW|AT)\([^;]*?, (\w+), (\w+)\)", source))
