@@ -55,23 +55,6 @@ struct prefix_key {
 BPF_LPM_TRIE(ignored_prefixes, struct prefix_key, struct verdict, 256);
 BPF_PERCPU_ARRAY(prefixes, struct prefix, 1);
 
-/* Sessions to end, found by a probe and worked off by `release`, a few in each of a chain of tail calls. */
-#define RELEASES 256
-#define RELEASES_AT_ONCE 2
-struct releases {
-	u64 stamp;
-	u32 found;
-	u32 done;
-	u32 exits;		/* the process's end is to be reported behind them */
-	u32 at_exec;
-	u32 first;		/* descriptors looked through, and how far that is */
-	u32 last;
-	u32 next;
-	u32 unused;
-	u64 file[RELEASES];
-};
-BPF_PERCPU_ARRAY(releases, struct releases, 1);
-
 /* What a probe leaves to a program that it tail-calls: so what several need is compiled and verified once. */
 struct handed {
 	u32 trigger;
@@ -360,81 +343,4 @@ INLINE void session_end(void *task, struct record *r, u64 file)
 		}
 	}
 	record_send(r, r->walk.used);
-}
-
-INLINE struct releases *releases_begin(void)
-{
-	u32 zero = 0;
-	struct releases *list = releases.lookup(&zero);
-	if (list) {
-		list->found = list->done = list->exits = list->at_exec = list->first = list->next = 0;
-		list->last = ~0u;
-	}
-	return list;
-}
-
-/* False if there is no session to end. */
-INLINE bool releases_add(struct config *c, struct releases *list, u64 file)
-{
-	struct session_key key = {.file = file, .pid = bpf_get_current_pid_tgid() >> 32};
-	struct session *s = sessions.lookup(&key);
-	if (!s)
-		return false;
-	u32 at = list->found;
-	if (session_settled(c, &key, s) || at >= RELEASES) /* more than all tail calls can work off */
-		return true;
-	list->file[at & (RELEASES - 1)] = file;
-	list->found = at + 1;
-	return true;
-}
-
-INLINE void exit_record(struct record *r, void *task, u32 more)
-{
-	struct config *c = configuration();
-	struct event *e = &r->event;
-	void *signal = 0;
-	s32 status = 0, group_status = 0;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->trigger = EXIT;
-	e->fd = -1;
-	record_process(e, task);
-	GET(status, task, task_struct, exit_code);
-	GET(signal, task, task_struct, signal);
-	GET(group_status, signal, signal_struct, group_exit_code);
-	e->value = group_status ? group_status : status;
-	e->flags = more;
-	if (c && c->wanted & (1u << EXIT))
-		count(SEEN, EXIT, 1);
-	record_send(r, 0);
-	followed.delete(&e->pid);
-}
-
-/* Ends the sessions listed; tail-called, and calls itself until the list is done. */
-SERVES(release, programs[0])
-int release(struct enter *ctx)
-{
-	u32 zero = 0;
-	struct releases *list = releases.lookup(&zero);
-	struct record *r = records.lookup(&zero);
-	struct config *c = configuration();
-	void *task = current_task();
-	u32 more = 0;
-	if (!list || !r || !c)
-		return 0;
-	u32 rounds = RELEASES_AT_ONCE;
-	OPAQUE(rounds); /* one loop body, however often LLVM would like to repeat it */
-#pragma nounroll
-	do {
-		u32 at = list->done;
-		if (at >= list->found || at >= RELEASES)
-			goto ended;
-		list->done = at + 1;
-		session_end(task, r, list->file[at & (RELEASES - 1)]);
-	} while (--rounds);
-	programs.call(ctx, 0);
-	more = FLAG_MORE; /* here only if there may be no more tail calls: user space counts what is left as lost */
-ended:
-	if (list->exits)
-		exit_record(r, task, more);
-	return 0;
 }

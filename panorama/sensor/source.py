@@ -22,6 +22,8 @@ FILES = (
     "path.h",
     "session.c",
     "file.c",
+    "move.c",
+    "release.c",
     "name.c",
     "socket.c",
     "process.c",
