@@ -7,11 +7,11 @@ Source: Documentation/bpf/btf.rst of the kernel; struct btf_type and btf_member 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import struct
 from pathlib import Path
 
 from ..errors import CannotSense
+from .libbpf import library
 
 __all__ = ["VMLINUX", "KernelTypes"]
 
@@ -26,7 +26,7 @@ class KernelTypes:
         if not VMLINUX.exists():
             raise CannotSense(f"this kernel has no BTF ({VMLINUX}); take one with CONFIG_DEBUG_INFO_BTF")
         try:
-            lib = ctypes.CDLL("libbpf.so.1")
+            lib = library()
         except OSError as error:
             raise CannotSense(f"libbpf.so.1 cannot be loaded ({error}); try: apt install libbpf1") from None
         for name, result, arguments in (

@@ -287,7 +287,7 @@ class Kernel:
     def counts(self) -> Counts:
         """The kernel's own counts, summed over its CPUs. They go on growing until `stop`."""
         names = self.layout.triggers
-        values = libbpf.PerCpuCounters(self._maps["counts"], self._code.maps["counts"].entries).sums()
+        values = self._maps["counts"].sums()
 
         def row(number: int) -> dict[str, int]:
             cells = values[number * COLUMNS : (number + 1) * COLUMNS]

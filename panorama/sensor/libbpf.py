@@ -8,6 +8,7 @@ the kernel's reason.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -18,7 +19,6 @@ from typing import Any
 __all__ = [
     "PROGRAM_TYPES",
     "Map",
-    "PerCpuCounters",
     "Ring",
     "Shape",
     "attach_raw",
@@ -92,7 +92,6 @@ class Shape:
 
     def __init__(self, members: tuple[tuple[str, int, str], ...], size: int) -> None:
         self.names = [name for name, _, _ in members]
-        self.offsets = {name: offset for name, offset, _ in members}
         codes, at = "=", 0
         for _, offset, code in members:
             codes += f"{offset - at}x{code}"
@@ -111,6 +110,7 @@ class Map:
         self, lib: ctypes.CDLL, name: str, kind: int, key: Shape, value: Shape, entries: int, flags: int
     ) -> None:
         self._lib = lib
+        self._entries = entries
         self.key, self.value = key, value
         options = _MapOptions(sz=ctypes.sizeof(_MapOptions), map_flags=flags)
         made = lib.bpf_map_create(kind, name.encode()[:15], key.size, value.size, entries, ctypes.byref(options))
@@ -118,12 +118,6 @@ class Map:
 
     def set(self, key: tuple[Any, ...], value: tuple[Any, ...]) -> None:
         _checked(self._lib.bpf_map_update_elem(self.fd, self.key.pack(*key), self.value.pack(*value), 0), "map update")
-
-    def get(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        found = ctypes.create_string_buffer(self.value.size)
-        if self._lib.bpf_map_lookup_elem(self.fd, self.key.pack(*key), found) < 0:
-            return None
-        return self.value.struct.unpack(found.raw)
 
     def delete(self, key: tuple[Any, ...]) -> None:
         """Nothing happens if it is not there."""
@@ -139,7 +133,7 @@ class Map:
             before = None if first else cursor
             result = self._lib.bpf_map_lookup_batch(self.fd, before, cursor, keys, values, ctypes.byref(count), None)
             first, more = False, result == 0
-            if result and result != -2:  # ENOENT: these were the last
+            if result and result != -errno.ENOENT:  # which says that these were the last
                 _checked(result, "map lookup")
             yield from zip(
                 self.key.struct.iter_unpack(keys.raw[: count.value * self.key.size]),
@@ -147,22 +141,13 @@ class Map:
                 strict=True,
             )
 
-
-class PerCpuCounters:
-    """A per-CPU array of u64 counters, read as sums over the CPUs."""
-
-    def __init__(self, table: Map, entries: int) -> None:
-        self._table = table
-        self._entries = entries
-        self._cpus = _checked(table._lib.libbpf_num_possible_cpus(), "CPUs")
-
     def sums(self) -> list[int]:
-        buffer = ctypes.create_string_buffer(8 * self._cpus)
-        one = struct.Struct(f"={self._cpus}Q")
+        """Of a per-CPU array of u64: each entry summed over the CPUs."""
+        cpus = _checked(self._lib.libbpf_num_possible_cpus(), "CPUs")
+        buffer, one = ctypes.create_string_buffer(8 * cpus), struct.Struct(f"={cpus}Q")
         total = []
         for number in range(self._entries):
-            key = number.to_bytes(4, "little" if struct.pack("=H", 1)[0] else "big")
-            _checked(self._table._lib.bpf_map_lookup_elem(self._table.fd, key, buffer), "counters")
+            _checked(self._lib.bpf_map_lookup_elem(self.fd, self.key.pack(number), buffer), "map lookup")
             total.append(sum(one.unpack(buffer.raw)))
         return total
 
