@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from panorama.event import Address, Event, File
-from panorama.sensor import processes as looked_up
 from panorama.sensor.decode import Decoder, Undecodable
 from panorama.sensor.layout import LayoutError, read_layout
 from panorama.sensor.processes import Processes
@@ -146,9 +145,8 @@ def test_a_header_in_another_order_is_refused() -> None:
         Decoder(replace(LAYOUT, fields=fields), Processes(), 0, OURS, None, frozenset())
 
 
-def test_short_processes_leave_nothing(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_processes_leave_nothing(decoder: Decoder) -> None:
     """Whether they become another program or just end, as a shell's subshells do."""
-    monkeypatch.setattr(looked_up, "_from_proc", lambda key: None)
     parent = {"ppid": BASH["pid"], "parent_start": BASH["start"]}
 
     def lives(numbers: range) -> None:
