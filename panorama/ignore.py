@@ -17,8 +17,8 @@ from pathlib import Path
 from .errors import InputError, Problem
 from .event import Event
 from .machines.globs import path_glob
-from .machines.reader import Node, read
-from .machines.trust import distrust
+from .reading.nodes import Node, read
+from .reading.trust import distrust
 
 __all__ = ["FILESYSTEMS", "KINDS", "IgnoreRules", "Rule", "load_ignore"]
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from ..demand import demand_of
 from ..errors import PanoramaError, SinkError
 from ..output.line import Line
-from ..output.sinks import File, Sink
 from ..pipeline import Pipeline, sums_of
 from ..sensor.live import Sensor
+from ..sinks import File, Sink
 from ..tally import Tally, added
 from .options import Loaded
 from .recording import Recording

@@ -11,9 +11,9 @@ from dataclasses import replace
 from ..errors import Problem
 from ..output.context import Context
 from ..output.formats import formatter
-from ..output.sinks import Console, Sink
 from ..output.text import wants_colour
 from ..pipeline import Pipeline, sums_of
+from ..sinks import Console, Sink
 from ..trace import read_trace
 from .loop import closing, said, settle
 from .options import add_behavior_options, add_format_option, header, load

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 
 from ..output.context import live_context
-from ..output.sinks import Sink, Style, open_sink
+from ..sinks import Sink, Style, open_sink
 from .loop import Loop, closing, reopen, said, stopped
 from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
 

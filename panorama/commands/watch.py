@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from ..errors import UsageError
 from ..output.context import live_context
 from ..output.formats import formatter
-from ..output.sinks import Console, Sink, Style, open_sink
 from ..plain import nearest
+from ..sinks import Console, Sink, Style, open_sink
 from .loop import Loop, closing, not_written, said, stopped
 from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
 

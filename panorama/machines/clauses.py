@@ -11,10 +11,10 @@ import difflib
 import ipaddress
 import re
 
+from ..reading.fields import WORD, Reading, suggestion
+from ..reading.nodes import Node, shortened
 from ..vocabulary import FIELDS
 from .model import Condition, Emit, Template, Test
-from .reader import Node, shortened
-from .reading import WORD, Reading, suggestion
 
 __all__ = ["condition", "duration", "emit"]
 

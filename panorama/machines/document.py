@@ -36,11 +36,11 @@ from __future__ import annotations
 import re
 
 from ..output.line import SEVERITIES
+from ..reading.fields import Reading
+from ..reading.nodes import Node, shortened
 from ..vocabulary import LAYERS, SCOPES
 from .clauses import condition, duration
 from .model import Behavior, Condition, Example
-from .reader import Node, shortened
-from .reading import Reading
 from .transition import Alphabet, Scope, collect_saved, state_names, transitions
 
 __all__ = ["KEYS", "PROCESS_FIELDS", "behavior"]

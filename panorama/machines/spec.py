@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, Problem
-from . import document, reader
+from ..reading import nodes
+from ..reading.fields import Reading
+from ..reading.nodes import Node
+from ..reading.trust import distrust
+from . import document
 from .model import Behavior, BehaviorSet
-from .reader import Node
-from .reading import Reading
 from .soundness import unsound
 from .transition import Alphabet
-from .trust import distrust
 
 __all__ = ["load_behaviors", "read_behaviors"]
 
@@ -59,7 +60,7 @@ def read_behaviors(texts: Mapping[str, str]) -> BehaviorSet:
     problems: list[Problem] = []
     documents = []
     for path, text in texts.items():
-        node = reader.parse(text.encode("utf-8", "surrogateescape"), path, problems)
+        node = nodes.parse(text.encode("utf-8", "surrogateescape"), path, problems)
         if node:
             documents.append(_Document(Reading(path, []), node, Path(path).stem))
     behaviors = _behaviors(documents, whole=not problems)
@@ -100,7 +101,7 @@ def _is_behavior(name: str) -> bool:
 def _read(path: str, uid: int, environ: Mapping[str, str], problems: list[Problem]) -> _Document | None:
     if Path(path).name == IGNORE_RULES:
         return None
-    answer = reader.read(path, problems)
+    answer = nodes.read(path, problems)
     if answer is None:
         return None
     node, status = answer

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..reading.fields import WORD, Reading, suggestion
+from ..reading.nodes import Node, shortened
 from ..vocabulary import FIELDS, TRIGGERS
 from .clauses import condition, emit
 from .model import Transition
-from .reader import Node, shortened
-from .reading import WORD, Reading, suggestion
 
 __all__ = ["MOST_SAVED", "TRANSITION_KEYS", "Alphabet", "Scope", "collect_saved", "state_names", "transitions"]
 

@@ -371,7 +371,7 @@ from panorama.commands.recording import record_to
 from panorama.commands.watch import follow
 from panorama.output.context import live_context
 from panorama.output.formats import FORMATS
-from panorama.output.sinks import Style, open_sink
+from panorama.sinks import Style, open_sink
 command = sys.argv[1:]
 loaded = load(argparse.Namespace(behaviors=None, enable=["exec"], ignore=None))
 sinks = [open_sink(f"file:{name}", Style(name, live_context())) for name in FORMATS]

@@ -18,8 +18,8 @@ from panorama.machines.clauses import condition
 from panorama.machines.globs import path_glob, text_glob
 from panorama.machines.oracle import _components, matches_glob
 from panorama.machines.predicates import predicate
-from panorama.machines.reader import parse
-from panorama.machines.reading import Reading
+from panorama.reading.fields import Reading
+from panorama.reading.nodes import parse
 
 
 def holds(text: str, event: Event, **saved: Any) -> bool:

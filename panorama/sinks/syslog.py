@@ -2,7 +2,7 @@
 """Lines to the local syslog daemon, as syslog(3) sends them: `<PRI>panorama[pid]: text` to /dev/log.
 
 PRI is facility times 8 plus severity (RFC 3164 4.1.1, RFC 5424 6.2.1). There is no time stamp, the daemon adds that of
-arrival; the line has its own. A daemon that is not there yet, restarts or is slow costs nothing but room in the spool.
+arrival; the line has its own. A daemon that is not there yet, restarts or is slow costs nothing but room in the buffer.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import os
 import select
 import socket
 
-from ...errors import SinkError
-from ..formats import Formatter
-from ..line import SEVERITIES
-from ..quoting import CUT
-from .spool import SPOOL_BYTES, SpooledSink
+from ..errors import SinkError
+from ..output.formats import Formatter
+from ..output.line import SEVERITIES
+from ..output.quoting import CUT
+from .buffered import BUFFER_BYTES, BufferedSink
 
 __all__ = ["FACILITIES", "MESSAGE_BYTES", "Syslog"]
 
@@ -26,7 +26,7 @@ MESSAGE_BYTES = 8096  # what rsyslog's maxMessageSize=8k comes to, measured; the
 _LONGEST_PATH = 107  # sockaddr_un.sun_path without its NUL, unix(7)
 
 
-class Syslog(SpooledSink):
+class Syslog(BufferedSink):
     """`path` is the daemon's socket: datagrams, or a stream where it listens for that (syslog-ng's unix-stream)."""
 
     def __init__(
@@ -34,9 +34,9 @@ class Syslog(SpooledSink):
         formatter: Formatter,
         path: str = "/dev/log",
         facility: str = "daemon",
-        spool_bytes: int = SPOOL_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
-        super().__init__(formatter, spool_bytes)
+        super().__init__(formatter, buffer_bytes)
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise SinkError(f"syslog socket path longer than {_LONGEST_PATH} bytes: {path}")
         self._path = path

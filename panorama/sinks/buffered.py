@@ -11,27 +11,27 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 
-from ..formats import Formatter
-from ..line import Line
-from ..notice import notice
+from ..output.formats import Formatter
+from ..output.line import Line
+from ..output.notice import notice
 
-__all__ = ["SPOOL_BYTES", "SpooledSink"]
+__all__ = ["BUFFER_BYTES", "BufferedSink"]
 
-SPOOL_BYTES = 4 << 20
+BUFFER_BYTES = 4 << 20
 _CLOSING_SECONDS = 1.0  # how long close() may wait for a slow reader
 
 
-class SpooledSink(ABC):
+class BufferedSink(ABC):
     """A sink made of two steps, `_encode` and `_send`.
 
     `dropped` counts the lines that had to go, `waiting` those that may still be written. With `patient` set, as a
     replay does, write() waits for a slow reader instead: there is no sensor to hold up.
     """
 
-    def __init__(self, formatter: Formatter, spool_bytes: int = SPOOL_BYTES, patient: bool = False) -> None:
+    def __init__(self, formatter: Formatter, buffer_bytes: int = BUFFER_BYTES, patient: bool = False) -> None:
         self.dropped = 0
         self._formatter = formatter
-        self._limit = spool_bytes
+        self._limit = buffer_bytes
         self._patient = patient
         self._queue: deque[bytes] = deque()
         self._size = 0

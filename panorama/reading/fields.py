@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..errors import Problem
-from .reader import Node, shortened
+from .nodes import Node, shortened
 
 __all__ = ["WORD", "Reading", "suggestion"]
 

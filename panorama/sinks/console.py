@@ -8,14 +8,14 @@ import select
 import socket
 import stat
 
-from ...errors import ReaderGone
-from ..formats import Formatter
-from .spool import SPOOL_BYTES, SpooledSink
+from ..errors import ReaderGone
+from ..output.formats import Formatter
+from .buffered import BUFFER_BYTES, BufferedSink
 
 __all__ = ["Console"]
 
 
-class Console(SpooledSink):
+class Console(BufferedSink):
     """`descriptor` is standard output; `header` is a first line of its own, for people."""
 
     def __init__(
@@ -23,10 +23,10 @@ class Console(SpooledSink):
         formatter: Formatter,
         descriptor: int = 1,
         header: str = "",
-        spool_bytes: int = SPOOL_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
         patient: bool = False,
     ) -> None:
-        super().__init__(formatter, spool_bytes, patient)
+        super().__init__(formatter, buffer_bytes, patient)
         self._descriptor, self._may_block = _without_blocking(descriptor)
         self._socket: socket.socket | None = None
         if stat.S_ISSOCK(os.fstat(self._descriptor).st_mode):

@@ -7,9 +7,9 @@ import errno
 import os
 import stat
 
-from ...errors import SinkError
-from ..formats import Formatter
-from .spool import SPOOL_BYTES, SpooledSink
+from ..errors import SinkError
+from ..output.formats import Formatter
+from .buffered import BUFFER_BYTES, BufferedSink
 
 __all__ = ["File"]
 
@@ -17,11 +17,11 @@ __all__ = ["File"]
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.ENXIO, errno.EMFILE, errno.ENFILE)
 
 
-class File(SpooledSink):
+class File(BufferedSink):
     """`path` is created with mode 0640 if need be; its directory is not. SinkError if it cannot be opened."""
 
-    def __init__(self, formatter: Formatter, path: str, spool_bytes: int = SPOOL_BYTES) -> None:
-        super().__init__(formatter, spool_bytes)
+    def __init__(self, formatter: Formatter, path: str, buffer_bytes: int = BUFFER_BYTES) -> None:
+        super().__init__(formatter, buffer_bytes)
         self._path = path
         self._descriptor = -1
         self._torn = False  # the file ends in the middle of a line
@@ -63,7 +63,7 @@ class File(SpooledSink):
             self._release()
             self._restart()
             return 0
-        except OSError:  # ENOSPC, EDQUOT, EAGAIN, EIO, ESTALE: what could not be written is still in the spool
+        except OSError:  # ENOSPC, EDQUOT, EAGAIN, EIO, ESTALE: what could not be written is still in the buffer
             return 0
 
     def _release(self) -> None:

@@ -20,7 +20,7 @@ from output_samples import UTC_CONTEXT, read_line
 from panorama.errors import ReaderGone, SinkError
 from panorama.output.formats import formatter
 from panorama.output.line import Line
-from panorama.output.sinks import SINKS, Console, File, Style, open_sink
+from panorama.sinks import SINKS, Console, File, Style, open_sink
 
 TEXT = formatter("text", UTC_CONTEXT)
 REPOSITORY = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def assert_none_vanished(found: list[int], written: int, dropped: int) -> None:
 def test_a_pipe_nobody_reads_does_not_hold_up_the_console() -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-    sink = Console(TEXT, writer, header="TIME", spool_bytes=10_000)
+    sink = Console(TEXT, writer, header="TIME", buffer_bytes=10_000)
     for number in range(500):
         sink.write(numbered(number))
     assert sink.waiting > 0
@@ -94,7 +94,7 @@ def test_a_pipe_nobody_reads_does_not_hold_up_the_console() -> None:
 def test_the_oldest_lines_are_the_ones_kept() -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-    sink = Console(TEXT, writer, spool_bytes=5_000)
+    sink = Console(TEXT, writer, buffer_bytes=5_000)
     for number in range(1000):
         sink.write(numbered(number))
     text = read_all(reader)
@@ -114,7 +114,7 @@ def test_a_gap_is_told_where_it_is_also_if_the_reader_goes_on_slowly() -> None:
     with ours, theirs:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         theirs.setblocking(False)
-        sink = Console(TEXT, ours.fileno(), spool_bytes=5_000)
+        sink = Console(TEXT, ours.fileno(), buffer_bytes=5_000)
         text = b""
         for number in range(3000):
             sink.write(numbered(number))
@@ -140,7 +140,7 @@ def test_a_patient_console_waits_for_its_reader() -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    sink = Console(TEXT, writer, spool_bytes=1000, patient=True)
+    sink = Console(TEXT, writer, buffer_bytes=1000, patient=True)
     for number in range(3000):
         sink.write(numbered(number))
     sink.close()
@@ -190,7 +190,7 @@ def test_head_ends_the_program_quietly() -> None:
         "import sys; sys.path[:0] = sys.argv[1:]\n"
         "from output_samples import read_line\n"
         "from panorama.errors import ReaderGone\n"
-        "from panorama.output.sinks import Style, open_sink\n"
+        "from panorama.sinks import Style, open_sink\n"
         "sink = open_sink('console', Style(patient=True))\n"
         "try:\n"
         "    while True:\n"
@@ -198,7 +198,7 @@ def test_head_ends_the_program_quietly() -> None:
         "except ReaderGone as error:\n"
         "    sys.exit(error.status)\n"
     )
-    command = [sys.executable, "-c", program, str(REPOSITORY), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", program, str(REPOSITORY), str(REPOSITORY / "tests")]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert writer.stdout
     head = subprocess.run(["head", "-n1"], stdin=writer.stdout, capture_output=True, timeout=30, check=True)
@@ -222,7 +222,7 @@ def test_the_console_may_be_a_file_or_a_socket(tmp_path: Path) -> None:
     assert [line.split()[-1] for line in path.read_text().splitlines()] == ["before", "file-0", "after"]
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        sink = Console(TEXT, ours.fileno(), spool_bytes=10**9)
+        sink = Console(TEXT, ours.fileno(), buffer_bytes=10**9)
         written = 0
         while not sink.waiting:
             sink.write(numbered(written))
@@ -313,12 +313,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("spool_bytes", [10_000_000, 5_000])
-def test_a_full_disk_tears_no_line_and_hides_none(small_disk: Path, spool_bytes: int) -> None:
+@pytest.mark.parametrize("buffer_bytes", [10_000_000, 5_000])
+def test_a_full_disk_tears_no_line_and_hides_none(small_disk: Path, buffer_bytes: int) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * 45_056)
     path = small_disk / "log"
-    sink = File(TEXT, str(path), spool_bytes=spool_bytes)
+    sink = File(TEXT, str(path), buffer_bytes=buffer_bytes)
     for number in range(600):  # about 37 kB, where there is room for 20 kB
         sink.write(numbered(number))
     assert sink.waiting
@@ -327,7 +327,7 @@ def test_a_full_disk_tears_no_line_and_hides_none(small_disk: Path, spool_bytes:
     sink.write(numbered(600))
     sink.write(numbered(601))
     sink.close()
-    assert bool(sink.dropped) == (spool_bytes == 5_000)
+    assert bool(sink.dropped) == (buffer_bytes == 5_000)
     assert_none_vanished(numbers(path.read_text()), 602, sink.dropped)
 
 

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from panorama.errors import Problem
-from panorama.machines.reader import MOST_BYTES, parse, read
+from panorama.reading.nodes import MOST_BYTES, parse, read
 
 
 @contextmanager

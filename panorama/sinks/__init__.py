@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ...errors import SinkError
-from ..context import Context
-from ..formats import FORMATS, Formatter, formatter
-from ..line import Line
+from ..errors import SinkError
+from ..output.context import Context
+from ..output.formats import FORMATS, Formatter, formatter
+from ..output.line import Line
 from .console import Console
 from .file import File
 from .syslog import MESSAGE_BYTES, Syslog
