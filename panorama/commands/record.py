@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..service.delivery import Delivery
 from .loop import Loop, said, stopped
 from .options import add_behavior_options, load
 from .recording import record_to
@@ -23,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     loaded = load(arguments)
     command, identity = command_of(arguments)
-    loop = Loop(loaded, [], None, follow=bool(command), long_open=arguments.long_open)
+    loop = Loop(loaded, Delivery(), None, follow=bool(command), long_open=arguments.long_open)
     loop.trace = trace = record_to(arguments.output, loaded, command)  # not before it is known that there is a sensor
     status = 0
     with loop.sensor:

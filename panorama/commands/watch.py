@@ -17,8 +17,9 @@ from ..errors import UsageError
 from ..output.context import live_context
 from ..output.formats import formatter
 from ..plain import nearest
-from ..sinks import Console, Sink, Style, open_sink
-from .loop import Loop, closing, not_written, said, stopped
+from ..service.delivery import Delivery, Stream
+from ..sinks import Console, Style, open_sink
+from .loop import Loop, said, stopped
 from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
 
 __all__ = ["Identity", "add", "add_command", "command_of", "follow", "run"]
@@ -67,21 +68,23 @@ def run(arguments: argparse.Namespace) -> int:
     if not command:
         raise UsageError("watch needs a command; try: panorama watch -- cat /etc/hostname")
     loaded = load(arguments)
-    sinks: list[Sink] = []
-    with closing(sinks):
+    delivery = Delivery()
+    lines = Stream("lines")
+    delivery.add(lines)
+    with delivery:
         if arguments.output:
             context = replace(live_context(), debug=arguments.debug)
-            sinks.append(open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context)))
-        loop = Loop(loaded, sinks, None, follow=True, long_open=arguments.long_open)
+            lines.sink = open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context))
+        loop = Loop(loaded, delivery, None, follow=True, long_open=arguments.long_open)
         if not arguments.output:  # now that errors have been told: its header comes first
             make = formatter(arguments.format, console_context(arguments.debug, 2))
-            sinks.append(Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True))
+            lines.sink = Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True)
         with loop.sensor:
             status = follow(loop, command, identity)
             tally = loop.end()
     if arguments.sums:
-        print(said(tally, sinks), file=sys.stderr)
-    elif short := not_written(sinks):
+        print(said(tally, delivery), file=sys.stderr)
+    elif short := delivery.not_written():
         print(f"panorama: {short}", file=sys.stderr)
     return status
 

@@ -81,9 +81,9 @@ class Sensor:
         self.kernel.attach()
         self.processes.read_running()
 
-    def wake_on(self, descriptor: int) -> None:
-        """Ends a wait of `poll` when there is something to read, which is then read and thrown away."""
-        self.kernel.wake_on(descriptor)
+    def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
+        """Ends a wait of `poll` when there is something to read on the descriptor, and calls `act`, which reads it."""
+        self.kernel.wake_on(descriptor, act)
 
     def follow(self, pid: int) -> None:
         """In a sensor that follows: report this process from now on, and those it forks."""
