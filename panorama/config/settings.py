@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..machines.spec import IGNORE_RULES
+from ..output.formats import FORMATS
 from ..output.line import SEVERITIES
 from ..paths import BEHAVIORS
 from ..reading.keys import Key
+from ..sinks import SINKS
 from ..vocabulary import LAYERS
 
-__all__ = ["CONFIG", "DEFAULT_SINK", "FILTER", "IGNORE_FILE", "SETTINGS", "SINK", "SITE_BEHAVIORS"]
+__all__ = ["CONFIG", "DEFAULT_SINK", "FILTER", "SETTINGS", "SINK", "SITE_BEHAVIORS"]
 
 CONFIG = Path("/etc/panorama/panorama.yaml")
 SITE_BEHAVIORS = Path("/etc/panorama/behaviors")
-IGNORE_FILE = "ignore.yaml"  # among the behaviors of a folder
 
 SETTINGS = {
     "behaviors.folders": Key(
@@ -32,7 +34,7 @@ SETTINGS = {
         "paths",
         "Files that say what is left out. A rule in a later file replaces the one of the same name in an earlier file,"
         " or switches it off with `enabled: false`. Left out, it is ignore.yaml of each of the folders above.",
-        (str(BEHAVIORS / IGNORE_FILE), str(SITE_BEHAVIORS / IGNORE_FILE)),
+        (str(BEHAVIORS / IGNORE_RULES), str(SITE_BEHAVIORS / IGNORE_RULES)),
     ),
     "long_open": Key(
         "time", "A file that stays open and in use is reported after so long.", 30.0, least=0.1, most=86400.0
@@ -66,8 +68,12 @@ SETTINGS = {
 
 # of every sink; `sinks` itself maps names to these
 SINK = {
-    "type": Key("word", "What kind of sink it is.", needed=True),
-    "format": Key("word", "How its lines are written. The default is the first of those that the type can carry."),
+    "type": Key("word", "What kind of sink it is.", choices=tuple(SINKS), needed=True),
+    "format": Key(
+        "word",
+        "How its lines are written. The default is the first of those that the type can carry.",
+        choices=tuple(FORMATS),
+    ),
     "policy": Key(
         "word",
         "full: lines wait on disk until the receiver has them; drop: they wait in memory, and go when there is no room."

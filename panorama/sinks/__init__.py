@@ -21,7 +21,7 @@ from .syslog import Syslog
 __all__ = ["SINKS", "Console", "File", "Setup", "Sink", "SinkType", "Style", "Syslog", "open_sink"]
 
 SINKS: dict[str, SinkType] = {
-    "console": SinkType(console.KEYS, console.opened),
+    "console": SinkType(console.KEYS, console.opened, keeps=False),
     "file": SinkType(file.KEYS, file.opened),
     "syslog": SinkType(syslog.KEYS, syslog.opened),
 }
