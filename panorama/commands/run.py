@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..config.model import Config
-from ..errors import CannotSense
+from ..config.settings import CONFIG
+from ..errors import CannotSense, UsageError
 from ..output.context import live_context
 from ..service.delivery import Delivery, Stream
 from ..service.service import Service
@@ -23,6 +24,7 @@ from ..tally import Tally
 from .loop import Loop, said, stopped
 from .options import (
     add_behavior_options,
+    add_config_option,
     add_format_option,
     add_long_open_option,
     configured,
@@ -49,8 +51,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="where lines go instead of the configured sinks: console, syslog, syslog:/path/to/socket, file:/path;"
         " may be given more than once",
     )
+    add_config_option(parser)
     add_long_open_option(parser)
     add_format_option(parser)
+    parser.set_defaults(format=None)
     add_behavior_options(parser)
 
 
@@ -59,13 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise CannotSense("eBPF needs root; try: sudo panorama")
     stop = stopped()
     config = configured(arguments)
-    return _to_sinks(config, arguments, stop) if arguments.debug or arguments.sink else _service(config, stop)
+    if arguments.debug or arguments.sink:
+        return _to_sinks(config, arguments, stop)
+    if arguments.format:
+        raise UsageError(f"--format goes with -d or -s; the sinks' formats are in {config.path or CONFIG}")
+    return _service(config, stop)
 
 
 def _to_sinks(config: Config, arguments: argparse.Namespace, stop: stopped) -> int:
     """For people: to the console, or to what was named on the command line."""
-    style = Style(arguments.format, replace(live_context(), debug=arguments.debug))
-    screen = Style(arguments.format, console_context(arguments.debug), header(arguments.format))
+    format_name = arguments.format or "text"
+    style = Style(format_name, replace(live_context(), debug=arguments.debug))
+    screen = Style(format_name, console_context(arguments.debug), header(format_name))
     streams = {spec: Stream(spec) for spec in arguments.sink or ["console"]}
     with Delivery(fold=config.fold) as delivery:
         for spec, stream in streams.items():

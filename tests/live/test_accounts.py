@@ -18,6 +18,7 @@ from panorama.ignore import load_ignore
 from panorama.machines.compiler import compile_behaviors
 from panorama.machines.spec import load_behaviors
 from panorama.paths import BEHAVIORS
+from panorama.service.delivery import Delivery
 from panorama.tally import Tally
 
 pytestmark = pytest.mark.live
