@@ -33,7 +33,8 @@ struct path_walk {
 	void *root;		/* of the file system that dentry is in */
 	u32 start;
 	u32 used;
-	u32 left;
+	u32 left;		/* names */
+	u32 mounts;
 	u32 flags;		/* FLAG_FILE_CUT or FLAG_FILE_DETACHED */
 	u32 top[PREFIX_NAMES];	/* where the last names lie in tail, or NO_NAME; the nearest to the root last */
 };
