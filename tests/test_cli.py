@@ -215,7 +215,7 @@ def test_a_replay_reads_standard_input_and_gzip(trace: Path) -> None:
 
 def test_the_sums_of_a_replay_add_up(trace: Path) -> None:
     said = panorama("replay", "--sums", trace).stderr.decode().splitlines()
-    assert said[0] == "panorama: 3 lines; 15 events = 10 in lines + 3 ignored + 2 unexplained + 0 lost"
+    assert said[0] == "panorama: 3 lines; 15 events = 10 in lines + 3 ignored + 2 unexplained + 0 held back + 0 lost"
     assert any(re.match(r"  ignored +program-loading: ", line) for line in said)
 
 
