@@ -118,7 +118,7 @@ class Loop:
 
     def _patience(self) -> float:
         """How long there is nothing to do, in seconds, if nothing happens."""
-        if any(sink.waiting for sink in self.sinks):
+        if any(sink.busy for sink in self.sinks):
             return _RETRY
         due = self.pipeline.next_due + _LATE - time.time_ns()
         return min(_IDLE, max(0.0, due / 1e9))

@@ -27,7 +27,8 @@ SCHEMA = "panorama/1"
 _MOST_EVENTS = 100  # ids in one record; `event_count` has the true number
 _SHORT = 200  # bytes left of each text in a record that must be cut
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_VITAL = ("schema", "time", "host", "sequence", "behavior", "severity", "verb", "object", "process", "certainty")
+_IDENTITY = ("schema", "time", "host", "boot_id", "sequence", "repeated", "previous", "chain")
+_VITAL = (*_IDENTITY, "behavior", "severity", "verb", "object", "process", "certainty")
 
 
 def json_line(line: Line, context: Context) -> str:
@@ -57,7 +58,8 @@ def record(line: Line, context: Context) -> dict[str, Any]:
     result["duration_s"] = round(max(line.time - start, 0) / 1e9, 9)
     _put(result, "host", context.host)
     _put(result, "boot_id", context.boot_id)
-    result |= {"sequence": line.sequence, "behavior": line.behavior, "layer": line.layer, "severity": line.severity}
+    result |= {"sequence": line.sequence, **_links(line)}
+    result |= {"behavior": line.behavior, "layer": line.layer, "severity": line.severity}
     result |= {"verb": line.verb, "object": object_text(line), "process": _process(line.process)}
     result |= _facts(events[-1]) if events else {}
     result |= {"bytes_read": read, "bytes_written": written}
@@ -68,6 +70,16 @@ def record(line: Line, context: Context) -> dict[str, Any]:
         result["attack"] = list(line.attack)
     result |= {"states": list(line.states), "certainty": line.certainty, "event_count": len(events)}
     result["events"] = [{"cpu": event.cpu, "sequence": event.sequence} for event in events[-_MOST_EVENTS:]]
+    return result
+
+
+def _links(line: Line) -> dict[str, Any]:
+    """How it stands to the lines before it."""
+    result: dict[str, Any] = {"repeated": line.repeated} if line.repeated else {}
+    if line.previous is not None:
+        result["previous"] = line.previous
+    if line.chain:
+        result["chain"] = line.chain
     return result
 
 

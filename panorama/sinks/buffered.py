@@ -42,6 +42,14 @@ class BufferedSink(ABC):
     def waiting(self) -> int:
         return len(self._queue)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._queue)
+
+    @property
+    def trouble(self) -> str:
+        return "takes no lines at present" if self._queue else ""
+
     def write(self, line: Line) -> None:
         """Formats the line and sends it, or keeps it for the next write or flush."""
         for text in self._formatter(line):

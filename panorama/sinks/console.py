@@ -9,10 +9,14 @@ import socket
 import stat
 
 from ..errors import ReaderGone
-from ..output.formats import Formatter
+from ..output.formats import Formatter, formatter
+from ..reading.keys import Key
 from .buffered import BUFFER_BYTES, BufferedSink
+from .setup import Setup
 
-__all__ = ["Console"]
+__all__ = ["KEYS", "Console", "opened"]
+
+KEYS: dict[str, Key] = {}
 
 
 class Console(BufferedSink):
@@ -71,6 +75,12 @@ class Console(BufferedSink):
         elif self._descriptor >= 0:
             os.close(self._descriptor)
         self._socket, self._descriptor, self._gone = None, -1, True
+
+
+def opened(setup: Setup) -> Console:
+    """Standard output."""
+    style = setup.style
+    return Console(setup.wrap(formatter(style.format, style.context)), header=style.header, patient=style.patient)
 
 
 def _without_blocking(descriptor: int) -> tuple[int, bool]:

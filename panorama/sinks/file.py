@@ -9,9 +9,13 @@ import stat
 
 from ..errors import SinkError
 from ..output.formats import Formatter
+from ..reading.keys import Key
 from .buffered import BUFFER_BYTES, BufferedSink
+from .setup import Setup
 
-__all__ = ["File"]
+__all__ = ["KEYS", "File", "opened"]
+
+KEYS = {"path": Key("path", "the file; it is created with mode 0640, its directory is not", needed=True)}
 
 # conditions that pass: lines wait for them instead of stopping the program at start
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.ENXIO, errno.EMFILE, errno.ENFILE)
@@ -70,6 +74,11 @@ class File(BufferedSink):
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def opened(setup: Setup) -> File:
+    """The file, ready to be written."""
+    return File(setup.formatter(), setup.values["path"])
 
 
 def _ends_torn(descriptor: int) -> bool:

@@ -16,14 +16,22 @@ from ..errors import SinkError
 from ..output.formats import Formatter
 from ..output.line import SEVERITIES
 from ..output.quoting import CUT
+from ..reading.keys import Key
 from .buffered import BUFFER_BYTES, BufferedSink
+from .setup import Setup
 
-__all__ = ["FACILITIES", "MESSAGE_BYTES", "Syslog"]
+__all__ = ["FACILITIES", "KEYS", "MESSAGE_BYTES", "Syslog", "opened"]
 
 FACILITIES = {"user": 1, "daemon": 3, "auth": 4, "authpriv": 10} | {f"local{n}": 16 + n for n in range(8)}
 
 MESSAGE_BYTES = 8096  # what rsyslog's maxMessageSize=8k comes to, measured; the rest it cuts without saying so
+_PREFIX_BYTES = len("<191>panorama[4194304]: ")  # pid_max is at most 2**22, proc(5)
 _LONGEST_PATH = 107  # sockaddr_un.sun_path without its NUL, unix(7)
+
+KEYS = {
+    "path": Key("path", "the socket of the syslog daemon", "/dev/log"),
+    "facility": Key("word", "the facility of the messages", "daemon", choices=tuple(FACILITIES)),
+}
 
 
 class Syslog(BufferedSink):
@@ -77,6 +85,12 @@ class Syslog(BufferedSink):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def opened(setup: Setup) -> Syslog:
+    """The local syslog daemon, there or not."""
+    made = setup.formatter(MESSAGE_BYTES - _PREFIX_BYTES)
+    return Syslog(made, setup.values["path"], setup.values["facility"])
 
 
 def _connect(path: str) -> socket.socket:

@@ -156,6 +156,30 @@ def test_doubt_debug_and_colour_stand_around_the_same_text() -> None:
     assert painted == plain.replace(" read ", " \x1b[1;31mread\x1b[0m ")
 
 
+def test_a_line_that_stands_for_repeated_ones_says_how_many() -> None:
+    plain = text(read_line())
+    assert text(read_line(repeated=3)) == f"{plain} ... repeated 3 times"
+    assert text(read_line(repeated=3, certainty="partial")) == f"{plain} ... repeated 3 times ?"
+    assert text(read_line("x" * 900, repeated=3), replace(UTC_CONTEXT, limit=200)).endswith(
+        "...[cut] ... repeated 3 times"
+    )
+    for old in ("v6", "v7"):
+        assert FORMATS[old](read_line(repeated=3), UTC_CONTEXT) == FORMATS[old](read_line(), UTC_CONTEXT)
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+def test_json_tells_how_a_line_stands_to_the_ones_before_it(limit: int) -> None:
+    data = loaded(read_line("x" * 255, repeated=3, previous=4, chain="c0de"), replace(UTC_CONTEXT, limit=limit))
+    assert (data["boot_id"], data["sequence"], data["repeated"], data["previous"], data["chain"]) == (
+        "b1",
+        7,
+        3,
+        4,
+        "c0de",
+    )
+    assert not {"repeated", "previous", "chain"} & loaded(read_line()).keys()
+
+
 def test_the_header_has_the_columns_of_a_line() -> None:
     assert HEADER.index("PPID") == text(read_line()).index("2682")
     assert HEADER.split() == ["TIME", "PPID", "PID", "USER", "COMMAND", "VERB", "OBJECT"]
