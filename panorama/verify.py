@@ -27,7 +27,7 @@ class _Seen:
 
 
 class Host:
-    """The lines of one host. `duplicates` are sequences that came again, `disagreeing` places of other lines with them."""
+    """The lines of one host. `duplicates` are sequences that came again, `disagreeing` other lines that have one."""
 
     def __init__(self) -> None:
         self.duplicates: list[int] = []

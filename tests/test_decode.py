@@ -129,6 +129,17 @@ def test_a_process_is_the_same_object_until_it_becomes_another_program(decoder: 
     assert decoder.decode(read).process.exe == ""
 
 
+def test_a_process_knows_what_made_it(decoder: Decoder) -> None:
+    """What the parent ran at that moment, whatever it has become since."""
+    child = {"ppid": BASH["pid"], "parent_start": BASH["start"], "command": b"true"}
+    early = {"pid": 7_100_001, "start": 550, **child}  # before bash was started in its parent's place
+    late = {"pid": 7_100_002, "start": 650, **child}
+    first = decoder.decode(record("exec", b"true\0bin\0", b"true\0", time=660, **late)).process
+    assert (first.parent_exe, first.parent_argv) == ("/usr/bin/bash", ("bash", "-i"))
+    second = decoder.decode(record("exec", b"true\0bin\0", b"true\0", time=670, **early)).process
+    assert (second.parent_exe, second.parent_argv) == ("", ())
+
+
 def test_what_is_too_short_or_unknown_is_undecodable(decoder: Decoder) -> None:
     whole = record("unlink", b"d\0", b"f\0")
     with pytest.raises(Undecodable, match=f"a record of 7 bytes; the header alone has {LAYOUT.size}"):

@@ -84,6 +84,7 @@ class Loop:
     ) -> None:
         self.delivery = delivery
         self.trace = trace
+        self.every = float("inf")  # s that a round may take at most
         self.loaded = loaded
         self.pipeline = Pipeline(loaded.program, loaded.rules, delivery.take)
         rules = loaded.rules
@@ -120,7 +121,7 @@ class Loop:
         due = self.pipeline.next_due + _LATE
         if self.delivery.due:
             due = min(due, self.delivery.due)
-        return min(_IDLE, max(0.0, (due - time.time_ns()) / 1e9))
+        return min(_IDLE, self.every, max(0.0, (due - time.time_ns()) / 1e9))
 
     def end(self) -> Tally:
         """Stops the sensor, writes what is left, and returns the sums."""
@@ -132,7 +133,6 @@ class Loop:
         now = time.time_ns()
         self.pipeline.advance(now)
         self.pipeline.finish()
-        self.delivery.end()
         sums = self._sensed()
         if self.trace:
             self.trace.end({**sums, "time": now})

@@ -10,6 +10,8 @@ import argparse
 import gzip
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
 
 from ..errors import UsageError
 from ..output.identity import identity
@@ -22,7 +24,10 @@ _MOST_SHOWN = 20
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", nargs="+", metavar="FILE", help="lines as they were shipped, json, ecs, cef, ocsf or RFC 5424; - is standard input"
+        "file",
+        nargs="+",
+        metavar="FILE",
+        help="lines as they were shipped: json, ecs, cef, ocsf or RFC 5424 messages; - is standard input",
     )
 
 
@@ -46,13 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(name: str) -> Iterator[str]:
     try:
-        opened = gzip.open(name) if name.endswith(".gz") else sys.stdin.buffer if name == "-" else open(name, "rb")
-        with opened as file:
+        with _opened(name) as file:
             for line in file:
                 if line.strip():
                     yield line.decode("utf-8", "surrogateescape").rstrip("\n")
     except (OSError, EOFError) as error:
         raise UsageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _opened(name: str) -> IO[bytes]:
+    if name == "-":
+        return sys.stdin.buffer
+    return cast(IO[bytes], gzip.open(name)) if name.endswith(".gz") else Path(name).open("rb")
 
 
 def _said(name: str, host: Host) -> bool:

@@ -233,6 +233,7 @@ class Decoder:
         """The process that a record describes in these words for the first time, or again after they were forgotten."""
         start, parent_start, cgroup, pid, ppid, uid, euid, login_uid, _, command = self._who.unpack(who)
         image = self._processes.image((pid, start), (ppid, parent_start))
+        parent = self._processes.parent((pid, start), (ppid, parent_start))
         process = Process(
             pid=pid,
             start=start,
@@ -246,6 +247,8 @@ class Decoder:
             exe=image.exe,
             argv=image.argv,
             container=self._processes.container(cgroup),
+            parent_exe=parent.exe,
+            parent_argv=parent.argv,
         )
         if len(self._known) >= _MOST_KNOWN:
             self._forget(next(iter(self._described)))

@@ -266,7 +266,7 @@ class Kernel:
         return records
 
     def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
-        """Ends a wait of `records` when there is something to read on the descriptor, and calls `act`, which reads it."""
+        """Ends a wait of `records` when there is something to read on the descriptor, and calls `act` to read it."""
         self._wakes[descriptor] = act
         self._poll.register(descriptor, select.EPOLLIN)
 

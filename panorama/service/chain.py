@@ -4,8 +4,8 @@
 `chain` is the SHA-256, in hexadecimal, of two things, each ended by a newline: the chain of the line before ("" for the
 first) and the line's own SHA-256. The latter is of these, each ended by a newline: host, boot id, sequence, `previous`
 ("" where it is not given), and the text of the line in the sink's format with 64 zeros in the place of its chain. Who
-alters, removes or inserts a line has to make every later one anew, and then the last of them differs from what `panorama
-status` shows on the host.
+alters, removes or inserts a line has to make every later one anew, and then the last of them differs from what
+`panorama status` shows on the host.
 """
 
 from __future__ import annotations

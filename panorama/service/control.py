@@ -19,9 +19,7 @@ from typing import Any
 
 from ..errors import PanoramaError
 
-__all__ = ["SOCKET", "Control", "NotRunning", "ask"]
-
-SOCKET = Path("/run/panorama/control.sock")
+__all__ = ["Control", "NotRunning", "ask"]
 
 _PATIENCE = 0.2  # s for a client to say its word
 _ANSWER_SECONDS = 5.0
@@ -38,26 +36,30 @@ class NotRunning(PanoramaError):
 
 
 class Control:
-    """`answers` has a function for each word. The socket is there until `close`; one left by a killed service goes.
+    """`answer` says what to give for a word. The socket is there until `close`; one left by a killed service goes.
 
-    Raises PanoramaError if another service answers on it, OSError if it cannot be made.
+    Raises PanoramaError if another service answers on it, or if it cannot be made.
     """
 
-    def __init__(self, answers: Mapping[str, Answer], path: Path = SOCKET) -> None:
-        self._answers = answers
+    def __init__(self, path: Path | None = None) -> None:
+        path = path or _usual()
+        self._answers: dict[str, Answer] = {}
         self._path = path
-        path.parent.mkdir(mode=0o700, exist_ok=True)
         if _answered(path):
             raise PanoramaError(f"{path}: another Panorama runs as a service; try: panorama status")
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        mask = os.umask(0o177)
         try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.unlink(missing_ok=True)
             self._socket.bind(str(path))
-        finally:
-            os.umask(mask)
+            path.chmod(0o600)
+        except OSError as error:
+            raise PanoramaError(f"{path}: cannot be made: {error.strerror or error}") from None
         self._socket.listen(8)
+
+    def answer(self, word: str, give: Answer) -> None:
+        """Who asks for `word` gets what `give` returns."""
+        self._answers[word] = give
 
     def fileno(self) -> int:
         """Readable when somebody asks."""
@@ -97,8 +99,14 @@ def _answered(path: Path) -> bool:
         return True
 
 
-def ask(word: str, path: Path = SOCKET) -> dict[str, Any]:
+def _usual() -> Path:
+    """The service's socket; systemd's RuntimeDirectory= says where that is (systemd.exec(5))."""
+    return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/panorama")) / "control.sock"
+
+
+def ask(word: str, path: Path | None = None) -> dict[str, Any]:
     """The running service's answer. NotRunning if there is none, PanoramaError if this is not root's to ask."""
+    path = path or _usual()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_ANSWER_SECONDS)
         try:

@@ -8,62 +8,44 @@ lines is told in `previous` which one it got before, so its receiver can prove t
 
 from __future__ import annotations
 
-import fnmatch
 import sys
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import PanoramaError, SinkError
 from ..output.context import Context
 from ..output.formats import Formatter
-from ..output.line import SEVERITIES, Line
+from ..output.line import Line
 from ..sinks import File, Sink
 from ..sinks.spool import Store
 from .chain import BLANK, MARKER, link, own_hash
 from .folding import Folder
 
-__all__ = ["Delivery", "Filter", "Stream"]
+__all__ = ["Delivery", "Stream"]
 
 _JUMP = 100_000  # more lines than are given out between two commits
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which lines a sink gets; what is empty lets all through. What Panorama says of itself is never held back."""
-
-    layers: tuple[str, ...] = ()
-    severity: str = "debug"  # and those more severe
-    behaviors: tuple[str, ...] = ()  # globs
-
-    def passes(self, line: Line) -> bool:
-        return line.layer == "panorama" or _passes(self, line.layer, line.severity, line.behavior)
-
-
-@lru_cache(4096)
-def _passes(given: Filter, layer: str, severity: str, behavior: str) -> bool:
-    return (
-        (not given.layers or layer in given.layers)
-        and SEVERITIES.index(severity) <= SEVERITIES.index(given.severity)
-        and (not given.behaviors or any(fnmatch.fnmatchcase(behavior, glob) for glob in given.behaviors))
-    )
 
 
 class Stream:
     """The lines of one sink: `last` is the sequence of the last one it got, `chain` its hash.
 
-    They are chained if `chained` is given, the context that has host and boot id. Set `sink` when it can be opened.
+    `wanted` says which lines it gets. They are chained if `chained` is given, the context that has host and boot id.
+    `sink` may be set later.
     """
 
     def __init__(
-        self, name: str, sink: Sink | None = None, wanted: Filter | None = None, chained: Context | None = None
+        self,
+        name: str,
+        sink: Sink | None = None,
+        wanted: Callable[[Line], bool] = lambda _: True,
+        chained: Context | None = None,
     ) -> None:
         self.name = name
         self.sink = sink
         self.lines = 0
         self.last = 0
         self.chain = ""
-        self._wanted = wanted or Filter()
+        self._wanted = wanted
         self._chained = chained
 
     def wrap(self, made: Formatter) -> Formatter:
@@ -72,7 +54,7 @@ class Stream:
 
     def take(self, line: Line) -> None:
         """Gives the line to the sink if it wants it."""
-        if self.sink is None or not self._wanted.passes(line):
+        if self.sink is None or not self._wanted(line):
             return
         line.previous = None if self.last == line.sequence - 1 else self.last
         line.chain = MARKER if self._chained else ""
@@ -101,7 +83,7 @@ class Stream:
 
 
 class Delivery:
-    """Add streams, give it the pipeline's lines, call `turn` after each round, `end` once. It closes the sinks.
+    """Add streams, give it the pipeline's lines, call `turn` after each round, `close` once. It owns the sinks.
 
     Without a store numbers count from 1.
     """
@@ -156,16 +138,8 @@ class Delivery:
         for sink in self.sinks:
             sink.flush()
 
-    def end(self) -> None:
-        """Gives out what was held back."""
-        for line in self._folder.end() if self._folder else ():
-            self._give(line)
-        if self._store:
-            self._store.kept["running"] = False
-        self._keep()
-
     def reopen(self) -> None:
-        """After a log rotation: files go on under their names; where that fails the old file is kept, and it is said."""
+        """After a log rotation: files go on under their names; where that fails the old file is kept, which is said."""
         for sink in self.sinks:
             if isinstance(sink, File):
                 try:
@@ -174,7 +148,12 @@ class Delivery:
                     print(f"panorama: {error}; going on in the old file", file=sys.stderr)
 
     def close(self) -> None:
-        """Closes every sink, also if closing one of them fails, then the store."""
+        """Gives out what was held back; closes every sink, also if closing one of them fails, then the store."""
+        for line in self._folder.end() if self._folder else ():
+            self._give(line)
+        if self._store:
+            self._store.kept["running"] = False
+        self._keep()
         failed: PanoramaError | None = None
         for sink in self.sinks:
             try:

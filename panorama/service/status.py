@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..machines.compiler import Program
 from ..sinks import Sink
 from ..sinks.shipping import Shipped
-from ..tally import Tally
-from .delivery import Delivery, Stream
+from .delivery import Stream
+
+if TYPE_CHECKING:
+    from ..commands.loop import Loop
 
 __all__ = ["SCHEMA", "Facts", "rendered", "status"]
 
@@ -26,8 +27,9 @@ SCHEMA = "panorama-status/1"
 Facts = dict[str, Any]
 
 
-def status(started: float, program: Program, tracepoints: int, tally: Tally, evicted: int, delivery: Delivery) -> Facts:
-    """The facts, ready for JSON. `started` in s since 1970; `evicted` machines had to go for lack of room."""
+def status(started: float, loop: Loop) -> Facts:
+    """The facts, ready for JSON; `started` in s since 1970."""
+    program, delivery, tally = loop.loaded.program, loop.delivery, loop.sums()
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -39,7 +41,7 @@ def status(started: float, program: Program, tracepoints: int, tally: Tally, evi
             "loaded": [each.name for each in program.behaviors if each.enabled],
             "off": [each.name for each in program.behaviors if not each.enabled],
         },
-        "tracepoints": tracepoints,
+        "tracepoints": len(loop.sensor.kernel.tracepoints),
         "events": {
             "seen": tally.seen,
             "in_lines": tally.in_lines,
@@ -51,7 +53,7 @@ def status(started: float, program: Program, tracepoints: int, tally: Tally, evi
         "losses": {
             "lost": tally.lost,
             "undecodable": tally.skipped,
-            "machines_evicted": evicted,
+            "machines_evicted": loop.pipeline.engine.evicted,
             "lines_dropped": sum(sink.dropped for sink in delivery.sinks),
         },
         "sinks": [_sink(stream, stream.sink) for stream in delivery.streams if stream.sink],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Word to systemd, where it started us: ready, reloading, stopping, alive (sd_notify(3), sd_watchdog_enabled(3))."""
+"""Word to systemd, where it started us: ready, stopping, alive (sd_notify(3), sd_watchdog_enabled(3))."""
 
 from __future__ import annotations
 
@@ -25,9 +25,6 @@ class Systemd:
 
     def ready(self, status: str) -> None:
         self._say(f"READY=1\nSTATUS={status}")
-
-    def reloading(self) -> None:
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         self._say("STOPPING=1")
