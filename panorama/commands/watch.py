@@ -20,7 +20,16 @@ from ..plain import nearest
 from ..service.delivery import Delivery, Stream
 from ..sinks import Console, Style, open_sink
 from .loop import Loop, said, stopped
-from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
+from .options import (
+    add_behavior_options,
+    add_config_option,
+    add_format_option,
+    add_long_open_option,
+    configured,
+    console_context,
+    header,
+    loaded,
+)
 
 __all__ = ["Identity", "add", "add_command", "command_of", "follow", "run"]
 
@@ -45,6 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_command(parser: argparse.ArgumentParser, sums: str) -> None:
     parser.add_argument("-u", "--user", help="run the command as this user")
     parser.add_argument("--sums", action="store_true", help=sums)
+    add_config_option(parser)
     add_long_open_option(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
 
@@ -67,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     command, identity = command_of(arguments)
     if not command:
         raise UsageError("watch needs a command; try: panorama watch -- cat /etc/hostname")
-    loaded = load(arguments)
+    config = configured(arguments)
     delivery = Delivery()
     lines = Stream("lines")
     delivery.add(lines)
@@ -75,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output:
             context = replace(live_context(), debug=arguments.debug)
             lines.sink = open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context))
-        loop = Loop(loaded, delivery, None, follow=True, long_open=arguments.long_open)
+        loop = Loop(loaded(config), delivery, None, follow=True, long_open=config.long_open)
         if not arguments.output:  # now that errors have been told: its header comes first
             make = formatter(arguments.format, console_context(arguments.debug, 2))
             lines.sink = Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True)

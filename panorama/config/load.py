@@ -72,6 +72,8 @@ def _config(reading: Reading, node: Node) -> Config:
     origins = section.origins
     if "ignore" not in section.values:
         values["ignore"] = tuple(os.path.join(folder, IGNORE_RULES) for folder in values["behaviors.folders"])
+        if "behaviors.folders" in origins:
+            origins["ignore"] = origins["behaviors.folders"]
     sinks = _sinks(reading, node, values["spool.limit"], origins)
     config = Config(
         path=reading.path,
@@ -121,5 +123,4 @@ def _contradictions(reading: Reading, config: Config) -> None:
             places = (f"sinks.{sink.name}.format", f"sinks.{sink.name}", "chain")
             fit = [format for format in formats_of(sink.kind) if holds_chain(sink.kind, format)]
             what = f"with chain: true the format of '{sink.name}' needs a place for the hash, '{sink.format}' has none"
-            hint = f"{', '.join(fit)} {'has' if len(fit) == 1 else 'have'} one" if fit else ""
-            wrong(next(key for key in places if key in config.origins), what, hint)
+            wrong(next(key for key in places if key in config.origins), what, f"try format: {fit[0]}" if fit else "")

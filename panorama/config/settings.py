@@ -28,8 +28,8 @@ SETTINGS = {
         "Where behaviors are. A behavior in a later folder replaces the one of the same name in an earlier folder.",
         (str(BEHAVIORS), str(SITE_BEHAVIORS)),
     ),
-    "behaviors.enable": Key("texts", "Behaviors to switch on that are off by themselves, by name.", (), example="exec"),
-    "behaviors.disable": Key("texts", "Behaviors to switch off, by name.", (), example="size"),
+    "behaviors.enable": Key("texts", "Behaviors to switch on that are off by themselves, by name, such as exec.", ()),
+    "behaviors.disable": Key("texts", "Behaviors to switch off, by name.", ()),
     "ignore": Key(
         "paths",
         "Files that say what is left out. A rule in a later file replaces the one of the same name in an earlier file,"
@@ -76,8 +76,8 @@ SINK = {
     ),
     "policy": Key(
         "word",
-        "full: lines wait on disk until the receiver has them; drop: they wait in memory, and go when there is no room."
-        " The default is full where lines leave this machine, else drop.",
+        "Whether lines wait on disk until the receiver has them (full), or in memory, and some go when there is no more"
+        " room (drop). The default is full where lines leave this machine, else drop.",
         choices=("full", "drop"),
     ),
     "limit": Key(
@@ -91,9 +91,7 @@ SINK = {
 FILTER = {
     "layer": Key("words", "Only lines of these layers.", LAYERS, choices=LAYERS),
     "severity": Key("word", "Only lines that are at least so severe.", "debug", choices=SEVERITIES),
-    "behavior": Key(
-        "texts", "Only lines of these behaviors; * stands for any characters.", ("*",), example="[file, gzip*]"
-    ),
+    "behavior": Key("texts", "Only lines of these behaviors; * stands for any characters, as in [file, net*].", ("*",)),
 }
 
 DEFAULT_SINK = {"local": "syslog"}  # name, type: what holds where there is no `sinks`

@@ -69,6 +69,8 @@ def read_sink(
         reading.wrong(section.given["format"], f"a sink of type '{type}' cannot carry '{sink.format}'", hint)
     if sink.policy == "full" and not kind.keeps:
         reading.wrong(section.given["policy"], f"lines for '{type}' cannot wait on disk", "it takes policy: drop")
+    if sink.policy == "full" and "spool.limit" in origins:
+        origins[f"{prefix}limit"] = origins["spool.limit"]
     origins |= section.origins
     return sink
 
