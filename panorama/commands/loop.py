@@ -81,6 +81,8 @@ class Loop:
         follow: bool,
         long_open: float,
         ring_pages: int = 4096,
+        process_limit: int = 0,
+        global_limit: int = 0,
     ) -> None:
         self.delivery = delivery
         self.trace = trace
@@ -94,6 +96,8 @@ class Loop:
             follow=follow,
             long_open=long_open,
             ring_pages=ring_pages,
+            process_limit=process_limit,
+            global_limit=global_limit,
         )
         settle()
 
@@ -153,6 +157,7 @@ class Loop:
                 ignored[name] = added(ignored.get(name, {}), calls)
         return {
             "seen": counts.seen,
+            "held": counts.held,
             "lost": added(counts.lost, self.sensor.lost),
             "unexplained": added(counts.unexplained, self.sensor.unexplained),
             "ignored": ignored,

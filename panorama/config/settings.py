@@ -47,7 +47,7 @@ SETTINGS = {
         most=1 << 30,
     ),
     "limits.process": Key(
-        "count", "Records a second that the kernel takes of one process; 0 is no limit.", 5000, most=10**9
+        "count", "Records a second that the kernel takes of one process; 0 is no limit.", 20000, most=10**9
     ),
     "limits.global": Key(
         "count", "Records a second that the kernel takes of all processes together; 0 is no limit.", 0, most=10**9

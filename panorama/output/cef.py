@@ -11,7 +11,7 @@ at either end becomes \\x20; then as CEF asks: `\\` and `|` in the header, `\\` 
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
 from typing import Any
 
 from .. import __version__
@@ -26,7 +26,6 @@ __all__ = ["cef_line"]
 
 _LABELS = {"c6a2": "Source IPv6 Address", "c6a3": "Destination IPv6 Address"}
 _INBOUND, _OUTBOUND = 0, 1
-_SIMPLE = re.compile(r"[\w!#-<>-\[\]^`{}~]*", re.ASCII).fullmatch  # nothing in it has to be escaped
 
 _SHAPE = Shape(
     "cef",
@@ -68,15 +67,16 @@ def _value(value: Any, longest: int) -> str:
         value = " ".join(f"{quote(key)}={quote(inner)}" for key, inner in value.items())
     elif isinstance(value, list | tuple):
         value = " ".join(map(quote, value))
-    return _plain(value, longest).replace("\\", "\\\\").replace("=", "\\=")
+    return _text_value(value, longest)
+
+
+@lru_cache(maxsize=512)  # most of what lines say has just been said
+def _text_value(text: str, longest: int) -> str:
+    return _plain(text, longest).replace("\\", "\\\\").replace("=", "\\=")
 
 
 def _plain(text: str, longest: int) -> str:
-    if not longest and _SIMPLE(text):
-        return text
-    text = bare(text)
-    if longest:
-        text = shorten(text, longest)
+    text = shorten(bare(text), longest) if longest else bare(text)
     if text[:1] == " ":
         text = f"\\x20{text[1:]}"
     return f"{text[:-1]}\\x20" if text[-1:] == " " else text

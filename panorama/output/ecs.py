@@ -19,6 +19,8 @@ __all__ = ["ECS_VERSION", "ecs_line"]
 
 ECS_VERSION = "8.11.0"
 
+_ALWAYS = {"ecs": {"version": ECS_VERSION}, "agent": {"type": "panorama", "version": __version__}}
+_OS = {"type": "linux"}
 _FILE_KINDS = {"directory": "dir", "link": "symlink"}
 
 _SHAPE = Shape(
@@ -49,9 +51,8 @@ def _text(facts: Facts, rank: int, longest: int) -> str:
 def _completed(record: Record, facts: Facts) -> Record:
     """With what is the same in all lines, or follows from the whole line."""
     line, event = facts.line, record["event"]
-    record["ecs"] = {"version": ECS_VERSION}
-    record["agent"] = {"type": "panorama", "version": __version__}
-    record.setdefault("host", {})["os"] = {"type": "linux"}
+    record |= _ALWAYS
+    record.setdefault("host", {})["os"] = _OS
     event["module"] = "panorama"
     event["dataset"] = f"panorama.{line.layer}"
     event["kind"] = "alert" if line.severity in ALERTS and line.layer != "panorama" else "event"

@@ -36,16 +36,18 @@ dumps = json.JSONEncoder(separators=(",", ":")).encode  # ASCII only: nothing in
 
 
 class _Entry(NamedTuple):
-    node: _Path
     key: str
     get: Callable[[Any], Any]
     convert: Callable[[Any], Any] | None
     raw: bool  # may hold bytes that are not UTF-8
 
 
+_Entries = tuple[tuple[_Path, tuple[_Entry, ...]], ...]  # by the part of the record they are in
+
+
 class _Step(NamedTuple):
     take: Callable[[Facts], Any]
-    entries: tuple[_Entry, ...]
+    entries: _Entries
     part: Callable[[Actor], Record] | None  # where many lines share it
 
 
@@ -78,39 +80,38 @@ class Shape:
         return result
 
     def _step(self, section: Section, rank: int) -> _Step:
-        entries = tuple(
-            _Entry(*self._split(key), field.get, self._convert.get(field.kind), field.kind in _RAW and not self._flat)
-            for field in section.fields
-            if field.rank >= rank
-            for key in field.column(self._column)
-        )
+        parts: dict[_Path, list[_Entry]] = {}
+        for field in section.fields:
+            for key in field.column(self._column) if field.rank >= rank else ():
+                path, _, last = ("", "", key) if self._flat else key.rpartition(".")
+                raw = field.kind in _RAW and not self._flat
+                entry = _Entry(last, field.get, self._convert.get(field.kind), raw)
+                parts.setdefault(tuple(path.split(".")) if path else (), []).append(entry)
+        entries = tuple((path, tuple(part)) for path, part in parts.items())
         part = lru_cache(_MOST_PROCESSES)(lambda source: self._part(entries, source)) if section.shared else None
         return _Step(section.take, entries, part)
 
-    def _split(self, key: str) -> tuple[_Path, str]:
-        *node, last = [key] if self._flat else key.split(".")
-        return tuple(node), last
-
-    def _part(self, entries: tuple[_Entry, ...], source: Any) -> Record:
+    def _part(self, entries: _Entries, source: Any) -> Record:
         result: Record = {}
         self._fill({(): result}, entries, source)
         return result
 
-    def _fill(self, nodes: _Nodes, entries: tuple[_Entry, ...], source: Any) -> None:
-        for path, key, get, convert, raw in entries:
-            value = get(source)
-            if not value and (value is None or value == "" or value == ()):
-                continue
-            if convert is not None:
-                value = convert(value)
+    def _fill(self, nodes: _Nodes, entries: _Entries, source: Any) -> None:
+        for path, fields in entries:
             node = nodes.get(path)
-            if node is None:
-                node = _node(nodes, path)
-            node[key] = value
-            if raw and not (type(value) is str and value.isascii()):
-                node[key] = clean = _readable(value)
-                if clean != value and isinstance(value, str | tuple):
-                    self._keep_bytes(nodes, path, key, value)
+            for key, get, convert, raw in fields:
+                value = get(source)
+                if not value and (value is None or value == "" or value == ()):
+                    continue
+                if convert is not None:
+                    value = convert(value)
+                if node is None:
+                    node = _node(nodes, path)
+                node[key] = value
+                if raw and not (type(value) is str and value.isascii()):
+                    node[key] = clean = _readable(value)
+                    if clean != value and isinstance(value, str | tuple):
+                        self._keep_bytes(nodes, path, key, value)
 
     def _keep_bytes(self, nodes: _Nodes, path: _Path, key: str, value: Any) -> None:
         raw = [_hex(word) for word in value] if isinstance(value, tuple) else _hex(value)
