@@ -152,9 +152,10 @@ def _file(node: Node) -> str:
 
 def _secret(node: Node) -> str:
     path = _file(node)
-    mode = stat.S_IMODE(_status(path).st_mode)
-    if mode & 0o007:
-        raise _Wrong(f"is no secret: everybody can use {path}, mode {mode:04o}", f"chmod 0600 {path}")
+    status = _status(path)
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o007 or (mode & 0o070 and status.st_gid != 0):
+        raise _Wrong(f"is no secret: others than root can read {path}, mode {mode:04o}", f"chmod 0600 {path}")
     return path
 
 

@@ -38,7 +38,7 @@ def test_what_says_nothing_is_the_defaults(tmp_path: Path, text: str) -> None:
     """A key with nothing behind it counts as left out, as if it had been commented out with what was under it."""
     config = config_of(tmp_path, text)
     assert config.path == f"{tmp_path}/panorama.yaml"
-    assert (config.sinks, config.limits_process, config.fold) == (defaults().sinks, 5000, True)
+    assert (config.sinks, config.fold) == (defaults().sinks, True)
     assert replace(config, path="") == defaults()
     [sink] = config.sinks
     assert (sink.name, sink.type, sink.format, sink.policy) == ("local", "syslog", "text", "drop")
@@ -128,7 +128,7 @@ def test_keys_of_a_type_are_held_against_each_other(tmp_path: Path, pigeon: Sink
         "  d: {type: pigeon, loft: x.example:0, home: 'https://me:pw@x.example'}\n",
     ) == [
         "2:3: the key 'loft' is missing; it is where it flies to",
-        "2:27: 'name' makes sense only with ring: name; it is none",
+        "2:27: 'name' makes sense only with ring: name",
         "3:70: 'rest' is 90s; it can be 1m at most",
         "4:27: 'loft' cannot be 'x.example'; it takes host:port, or [v6]:port",
         "4:46: a sink of type 'pigeon' cannot carry 'v6'; it takes json, text",
@@ -154,7 +154,7 @@ def test_files_that_a_sink_needs_are_looked_at(
     way.write_text("x")
     way.chmod(0o646)
     assert [problem.partition(": ")[2] for problem in refused(tmp_path, text)] == [
-        f"'secret' is no secret: everybody can use {secret}, mode 0604; chmod 0600 {secret}",
+        f"'secret' is no secret: others than root can read {secret}, mode 0604; chmod 0600 {secret}",
         f"'map' is not safe: others than root can write it, mode 0646; chmod 0644 {way}",
     ]
     secret.chmod(0o600)
