@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from panorama.config.behaviors import loaded
 from panorama.config.load import defaults, load_config
 from panorama.config.manual import example, page, template
 from panorama.config.model import Config
@@ -76,6 +77,14 @@ def test_the_example_of_every_type_can_be_used(type: str, tmp_path: Path) -> Non
     [sink] = load_config(tmp_path / "panorama.yaml").sinks
     assert (sink.name, sink.type) == (type, type)
     assert f"  {block[0].strip()}".replace("##", "").splitlines() == [f"  {line}" for line in example(type)]
+
+
+def test_the_example_in_the_readme_can_be_used(tmp_path: Path) -> None:
+    text = (PACKAGING.parent / "README.md").read_text().partition("## Configuration")[2]
+    (tmp_path / "panorama.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    config = load_config(tmp_path / "panorama.yaml")
+    assert [sink.name for sink in config.sinks] == ["local", "siem"]
+    assert "exec" in [behavior.name for behavior in loaded(config).program.behaviors if behavior.enabled]
 
 
 def test_the_manual_page_can_be_made() -> None:
