@@ -23,8 +23,8 @@ __all__ = ["SINKS", "Console", "File", "Setup", "Sink", "SinkType", "Style", "Sy
 SINKS: dict[str, SinkType] = {
     "console": SinkType(console.KEYS, console.opened, keeps=False),
     "file": SinkType(file.KEYS, file.opened),
-    "journal": SinkType(journal.KEYS, journal.opened),
-    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True),
+    "journal": SinkType(journal.KEYS, journal.opened, structured=True),
+    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True, structured=True),
     "syslog": SinkType(syslog.KEYS, syslog.opened),
 }
 
