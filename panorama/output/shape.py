@@ -148,10 +148,10 @@ def _trimmed(data: Any, longest: int, spared: frozenset[str], path: str = "") ->
     if isinstance(data, list | tuple):
         return [_trimmed(value, longest, spared) for value in data]
     if isinstance(data, str) and len(dumps(data)) > longest:
-        data = data[:longest]
-        while len(dumps(data)) > longest - len(CUT):
-            data = data[: len(data) * 3 // 4]
-        return data + CUT
+        text = data[:longest]
+        while len(dumps(text)) > longest - len(CUT):
+            text = text[: len(text) * 3 // 4]
+        return type(data)(text + CUT)
     return data
 
 

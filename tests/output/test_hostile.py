@@ -122,7 +122,10 @@ def from_cef(text: str) -> Told:
     keys |= {"socket": "PanoramaDestination"}
     told = {place: os.fsencode(unescaped(found[key])) for place, key in keys.items()}
     told["argument"] = os.fsencode(unescaped(found["PanoramaCommandLine"])).removeprefix(b"run ")
-    return told
+    command, _, old, _, new = fields_of_text(found["msg"])
+    names = {"name": old.removesuffix(":5"), "new name": new}
+    assert os.fsencode(command) == told["command"]
+    return told | {key: os.fsencode(name) for key, name in names.items()}
 
 
 def from_text(text: str) -> Told:
