@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from . import __version__
-from .commands import doctor, record, replay, run, watch
+from .commands import config, doctor, record, replay, run, status, watch
 from .errors import PanoramaError, ReaderGone, UsageError
 from .plain import nearest
 
@@ -26,6 +26,8 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "watch": (watch, "run a command and print what it does"),
     "record": (record, "keep events in a trace"),
     "replay": (replay, "print the lines of traces; needs neither root nor a kernel"),
+    "status": (status, "what the running service says of itself"),
+    "config": (config, "check the configuration, or show what holds"),
     "doctor": (doctor, "say what this machine offers and what is missing"),
 }
 

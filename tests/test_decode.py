@@ -76,6 +76,14 @@ def test_every_field_arrives_where_it_belongs(decoder: Decoder) -> None:
     )
 
 
+def test_what_was_held_back_of_a_process_comes_with_its_records(decoder: Decoder) -> None:
+    """Beside the event, which is none the wiser; it is there for who takes it, whatever the record is about."""
+    decoder.decode(record("unlink", b"", b"f\0"))
+    assert decoder.held is None
+    decoder.decode(record("unlink", b"", b"f\0", flags="held", held=3, held_global=2**40))
+    assert decoder.held == (3, 2**40)
+
+
 def test_a_socket_has_its_ends_and_no_file(decoder: Decoder) -> None:
     fields = {"mode": 0o140777, "family": 2, "socket_type": 1, "socket": 99, "local_port": 22, "remote_port": 4711}
     event = decoder.decode(record("accept", **fields, protocol=6, local=b"\x0a\0\0\1", remote=b"\x0a\0\0\2"))
@@ -134,6 +142,17 @@ def test_a_process_is_the_same_object_until_it_becomes_another_program(decoder: 
     assert decoder.decode(read).process == started
     assert decoder.decode(record("exit", value=256)).status == 256
     assert decoder.decode(read).process.exe == ""
+
+
+def test_a_process_knows_what_made_it(decoder: Decoder) -> None:
+    """What the parent ran at that moment, whatever it has become since."""
+    child = {"ppid": BASH["pid"], "parent_start": BASH["start"], "command": b"true"}
+    early = {"pid": 7_100_001, "start": 550, **child}  # before bash was started in its parent's place
+    late = {"pid": 7_100_002, "start": 650, **child}
+    first = decoder.decode(record("exec", b"true\0bin\0", b"true\0", time=660, **late)).process
+    assert (first.parent_exe, first.parent_argv) == ("/usr/bin/bash", ("bash", "-i"))
+    second = decoder.decode(record("exec", b"true\0bin\0", b"true\0", time=670, **early)).process
+    assert (second.parent_exe, second.parent_argv) == ("", ())
 
 
 def test_what_is_too_short_or_unknown_is_undecodable(decoder: Decoder) -> None:

@@ -53,6 +53,8 @@ class _Detail(NamedTuple):
     unused: int
     local: bytes
     remote: bytes
+    held: int
+    held_global: int
 
 
 class Undecodable(ValueError):
@@ -113,6 +115,7 @@ class Decoder:
         if tuple(layout.fields) != (*_PROCESS, *_COMMON, *_Detail._fields):
             raise LayoutError("bpf/event.h: struct event does not have the fields of sensor/decode.py in their order")
         self.offset = offset
+        self.held: tuple[int, int] | None = None  # of the last event's process, so far; see event.h
         self.unfinished: set[int] = set()  # processes that ended with more open files than the kernel could report
         codes = list(layout.codes.values())
         process, detail = len(_PROCESS), len(codes) - len(_Detail._fields)
@@ -124,6 +127,7 @@ class Decoder:
         self._flags = layout.flags
         self._single = layout.flags["single"]
         self._origin = sum(layout.flags[name] for name in ("created", "truncated", "inherited"))
+        self._some_held = layout.flags["held"]
         self._doubtful = sum(layout.flags[name] for name in ("made", "text_lost", "file_detached", "file_cut"))
         self._one_call = [{trigger: 1} if trigger in wanted else {} for trigger in layout.triggers]
         self._processes = processes
@@ -196,6 +200,9 @@ class Decoder:
             event.file = File(path, inode, device, kind, mark)
             if trigger in _CHANGING:
                 self._change(event, trigger, who, flags, record, to_base, to_text)
+        if flags & self._some_held:
+            more = self._more(record)
+            self.held = (more.held, more.held_global)
         return event
 
     def _closed(self, amounts: tuple[bool, int, int, int]) -> dict[str, int]:
@@ -232,6 +239,7 @@ class Decoder:
         """The process that a record describes in these words for the first time, or again after they were forgotten."""
         start, parent_start, cgroup, pid, ppid, uid, euid, login_uid, _, command = self._who.unpack(who)
         image = self._processes.image((pid, start), (ppid, parent_start))
+        parent = self._processes.parent((pid, start), (ppid, parent_start))
         process = Process(
             pid=pid,
             start=start,
@@ -245,6 +253,8 @@ class Decoder:
             exe=image.exe,
             argv=image.argv,
             container=self._processes.container(cgroup),
+            parent_exe=parent.exe,
+            parent_argv=parent.argv,
         )
         if len(self._known) >= _MOST_KNOWN:
             self._forget(next(iter(self._described)))
