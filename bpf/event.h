@@ -26,6 +26,7 @@
 #define FLAG_MADE 8192		/* chmod, chown by name: to_base is the file this process made last, still open */
 #define FLAG_MORE 2048		/* exit: sessions are left that could not be reported */
 #define FLAG_POINTED 4096	/* inside the kernel: a datagram socket with a peer to which nothing was sent yet */
+#define FLAG_HELD 16384		/* a rate limit has held back records of this process: held, held_global */
 #define FLAG_CHROOT 1024	/* the process's root is not its mount namespace's root */
 
 enum trigger {
@@ -99,4 +100,7 @@ struct event {
 	u16 unused;
 	u8 local[ADDRESS_SIZE];
 	u8 remote[ADDRESS_SIZE];
+	/* Records of this process that a rate limit held back so far, none of which has a sequence number. */
+	u64 held;		/* its own limit */
+	u64 held_global;	/* that of all processes */
 };

@@ -15,10 +15,12 @@ INLINE void path_of_struct(struct path_walk *w, void *path)
 	w->mount = mnt - OFF(mount, mnt);
 }
 
-/* Appends one name; false if there is none above it in this file system. */
+/* Appends one name; false if there is none above it, or no room. */
 INLINE bool path_name(struct record *r, struct path_walk *w)
 {
 	void *dentry = w->dentry, *parent = 0, *name = 0;
+	if (!w->left)
+		return false;
 	GET(parent, dentry, dentry, d_parent);
 	bpf_probe_read_kernel(&name, sizeof(name), AT(dentry, dentry, d_name) + OFF(qstr, name));
 	u32 at = w->used & TAIL_MASK;
@@ -32,44 +34,46 @@ INLINE bool path_name(struct record *r, struct path_walk *w)
 	w->used = (at + (n & (NAME_ROOM * 2 - 1))) & TAIL_MASK;
 	w->dentry = parent;
 	w->left--;
-	return dentry != parent && parent != w->root && w->left;
+	if (dentry == parent) /* memfd, pipes, a tree cut off */
+		w->flags = FLAG_FILE_DETACHED;
+	return dentry != parent;
+}
+
+/* At the root of a file system: goes on where that is mounted; false if it is the root of all, or too many. */
+INLINE bool path_mount(struct path_walk *w)
+{
+	void *mount = w->mount, *above = 0, *dentry = 0, *root = 0;
+	GET(above, mount, mount, mnt_parent);
+	GET(dentry, mount, mount, mnt_mountpoint);
+	GET(root, above + OFF(mount, mnt), vfsmount, mnt_root);
+	w->mount = above;
+	w->dentry = dentry;
+	w->root = root;
+	w->mounts--;
+	if (above == mount)
+		w->flags = 0;
+	return above != mount && w->mounts;
 }
 
 /*
- * Appends the names to r->tail from w->used on. 64 names of 255 bytes are just what it holds. What changes from name
- * to name is kept in the map, not in registers: the verifier then sees the same state in every round of the loop and
- * checks it once a round, not once for every way it may have come there. Both loops have one block and close by a
- * jump back, because until 6.x the verifier refuses a loop that closes by falling through to its head.
+ * Appends the names to r->tail from w->used on. 64 names of 255 bytes are just what it holds. What changes from step
+ * to step is kept in the map, not in registers, and there is one loop for names and mounts: the verifier then sees the
+ * same state in every round but for the counter, and checks it once a round, not once for every way it may have come
+ * there. The loop closes by a jump back, because until 6.x the verifier refuses one that falls through to its head.
  */
 INLINE void path_walk(struct record *r)
 {
 	struct path_walk *w = &r->walk;
-	void *above = 0, *root = 0;
-	u32 mounts = PATH_MOUNTS;
+	void *root = 0;
+	u32 steps = PATH_DEPTH + PATH_MOUNTS;
 	w->start = w->used;
 	w->flags = FLAG_FILE_CUT;
 	w->left = PATH_DEPTH;
+	w->mounts = PATH_MOUNTS;
 	w->top[0] = w->top[1] = w->top[2] = w->top[3] = NO_NAME;
+	GET(root, w->mount + OFF(mount, mnt), vfsmount, mnt_root);
+	w->root = root;
 #pragma nounroll
-	do {
-		GET(root, w->mount + OFF(mount, mnt), vfsmount, mnt_root);
-		w->root = root;
-		if (w->dentry != root) {
-			u32 left = PATH_DEPTH;
-#pragma nounroll
-			while (path_name(r, w) && --left)
-				;
-		}
-		if (w->dentry != root) { /* memfd, pipes, a tree cut off */
-			w->flags = w->left ? FLAG_FILE_DETACHED : FLAG_FILE_CUT;
-			return;
-		}
-		GET(above, w->mount, mount, mnt_parent);
-		if (above == w->mount) {
-			w->flags = 0;
-			return;
-		}
-		GET(w->dentry, w->mount, mount, mnt_mountpoint);
-		w->mount = above;
-	} while (--mounts);
+	while ((w->dentry == w->root ? path_mount(w) : path_name(r, w)) && --steps)
+		;
 }

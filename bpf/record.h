@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* From what a probe found to a record in the ring buffer, with every one counted: seen, ignored, sent or lost. */
+/* From what a probe found to a record in the ring buffer, each counted: seen, ignored, sent, held back or lost. */
 
 #define TAIL_MASK 16383
 #define PATH_ROOM 4096
@@ -16,6 +16,9 @@ struct config {
 	u32 untouched;		/* report sessions in which nothing was read, written or made */
 	u32 own_changes;	/* report mode and owner that a process sets of a file it has made and still has open */
 	u32 sockets;		/* keep sessions of connections, not only their beginnings */
+	u32 limited;		/* there is a rate limit, or was: its sums are told until the end */
+	u32 gap;		/* ns between two records of a process at its limit; 0 is no limit */
+	u32 global_gap;		/* the same for all processes together */
 	u32 kind_rule[16];	/* ignore rule + 1 by i_mode >> 12; FIFO: pipes without a name; 0: anonymous inodes */
 };
 BPF_ARRAY(config, struct config, 1);
@@ -30,7 +33,8 @@ struct path_walk {
 	void *root;		/* of the file system that dentry is in */
 	u32 start;
 	u32 used;
-	u32 left;
+	u32 left;		/* names */
+	u32 mounts;
 	u32 flags;		/* FLAG_FILE_CUT or FLAG_FILE_DETACHED */
 	u32 top[PREFIX_NAMES];	/* where the last names lie in tail, or NO_NAME; the nearest to the root last */
 };
@@ -49,8 +53,10 @@ BPF_PERCPU_ARRAY(sequences, u64, 1);
 #define SEEN 0
 #define LOST 1
 #define UNEXPLAINED 2
-#define IGNORED 3	/* by rule 0; the further rules follow */
+#define HELD 3		/* by a rate limit */
+#define IGNORED 4	/* by rule 0; the further rules follow */
 #define COLUMNS 32
+#define RECORDS 31	/* of HELD: the column that counts records, whatever they account for */
 BPF_PERCPU_ARRAY(counts, u64, (IGNORED + RULES) * COLUMNS);
 
 BPF_HASH(followed, u32, u32, 32768);
@@ -135,10 +141,12 @@ INLINE void record_process(struct event *e, void *task)
 	e->cgroup = bpf_get_current_cgroup_id();
 }
 
-/* Puts down what a record accounts for to `where`. */
+/* Puts down what a record accounts for to `where`: a step that is sent at once, nothing, for its session does. */
 INLINE void count_record(u32 where, struct event *e)
 {
 	bool socket = (e->mode & KIND_MASK) == KIND_SOCKET;
+	if (e->flags & FLAG_SINGLE)
+		return;
 	if (e->trigger != CLOSE) {
 		count(where, e->trigger, 1);
 		return;
@@ -152,24 +160,31 @@ INLINE void count_record(u32 where, struct event *e)
 /*
  * The only way into the ring buffer. `used` is how many bytes of tail there are. Without flags the kernel wakes the
  * reader only for the first record after it has read all; the reader then waits a little and takes them together.
+ * False if the record did not get there.
  */
-INLINE void record_send(struct record *r, u32 used)
+INLINE bool record_send(struct record *r, u32 used)
 {
 	u32 zero = 0;
 	u64 *sequence = sequences.lookup(&zero);
 	struct config *c = configuration();
 	if (!sequence || !c)
-		return;
+		return false;
+	r->event.time = bpf_ktime_get_boot_ns();
+	if (c->limited && held_back(&r->event, c->gap, c->global_gap)) {
+		count(HELD, RECORDS, 1);
+		count_record(HELD, &r->event);
+		return false;
+	}
 	r->event.sequence = (*sequence)++;
 	r->event.cpu = bpf_get_smp_processor_id();
-	r->event.time = bpf_ktime_get_boot_ns();
 	used &= TAIL_MASK;
-	if (events.ringbuf_output(&r->event, sizeof(struct event) + used, 0)) {
-		if (c->wanted & (1u << (r->event.trigger & 31))) {
-			count_record(LOST, &r->event);
-		} else { /* of a process's life, which user space keeps track of whether a behavior asks or not */
-			count(SEEN, TRIGGERS, 1);
-			count(LOST, TRIGGERS, 1);
-		}
+	if (!events.ringbuf_output(&r->event, sizeof(struct event) + used, 0))
+		return true;
+	if (c->wanted & (1u << (r->event.trigger & 31))) {
+		count_record(LOST, &r->event);
+	} else { /* of a process's life, which user space keeps track of whether a behavior asks or not */
+		count(SEEN, TRIGGERS, 1);
+		count(LOST, TRIGGERS, 1);
 	}
+	return false;
 }

@@ -63,7 +63,11 @@ INLINE void exit_record(struct record *r, void *task, u32 more)
 	e->flags = more;
 	if (c && c->wanted & (1u << EXIT))
 		count(SEEN, EXIT, 1);
-	record_send(r, 0);
+	bool sent = record_send(r, 0);
+	if (c && c->limited && (sent || !(e->flags & FLAG_HELD))) { /* or its sums are told by nobody */
+		struct bucket_key key = bucket_of(e);
+		buckets.delete(&key);
+	}
 	followed.delete(&e->pid);
 }
 

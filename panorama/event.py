@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Address", "Event", "File", "Loss", "Process", "ProcessKey"]
+__all__ = ["Address", "Event", "File", "Held", "Item", "Loss", "Process", "ProcessKey"]
 
 ProcessKey = tuple[int, int]  # pid, start: a bare pid is reused, this pair is not
 
@@ -123,3 +123,22 @@ class Loss:
     first: int
     count: int
     since_boot: int = 0  # ns: processes that started later cannot have lost anything; 0 where that is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`count` records of a process were held back in the kernel by a limit of `rate` records a second.
+
+    They came before the process's next event. `process` is None where the kernel could not tell processes apart; then
+    it is none that started later than `since_boot`.
+    """
+
+    time: int
+    count: int
+    rate: int
+    process: Process | None = None
+    everyone: bool = False  # the limit of all processes together, not the process's own
+    since_boot: int = 0  # ns
+
+
+Item = Event | Loss | Held

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from .event import Event, Loss, Process
+from .event import Event, Held, Item, Loss, Process
+from .floods import Floods
 from .ignore import IgnoreRules
 from .machines.compiler import Program
 from .machines.engine import Engine
@@ -21,10 +22,10 @@ _BATCH = 256
 
 
 class Pipeline:
-    """Feed it items in order with `take`, then `finish` once. `deliver` gets each line, numbered from 1.
+    """Feed it items in order with `take`, then `finish` once. `deliver` gets each line.
 
-    It reads no clock: what it does depends on the items alone, so a trace gives the same lines again. What was lost is
-    told in the name of `recorder`, the Panorama that sensed it: this process unless given.
+    It reads no clock: what it does depends on the items alone, so a trace gives the same lines again. What was lost or
+    held back is told in the name of `recorder`, the Panorama that sensed it: this process unless given.
     """
 
     def __init__(
@@ -36,16 +37,22 @@ class Pipeline:
         self.losses = 0  # records that never came
         self._deliver = deliver
         self._recorder = recorder
+        self._floods = Floods(recorder)
 
-    def take(self, items: Iterable[Event | Loss]) -> None:
+    def take(self, items: Iterable[Item]) -> None:
         """In small batches: a processor does the same thing many times much faster than many things in turn."""
         source = iter(items)
-        keep, feed = self.rules.keep, self.engine.feed
+        keep, feed, floods = self.rules.keep, self.engine.feed, self._floods
         while batch := list(islice(source, _BATCH)):
             lines: list[Line] = []
             for item in batch:
+                if floods:
+                    lines += self._told(item)
                 if isinstance(item, Loss):
                     lines.append(self._lost(item))
+                elif isinstance(item, Held):
+                    self.engine.taint(item)
+                    floods.take(item)
                 elif keep(item):
                     lines += feed(item)
                 else:
@@ -58,20 +65,37 @@ class Pipeline:
         words = f"{loss.count} events (cpu {loss.cpu}, sequence {loss.first} to {loss.first + loss.count - 1})"
         return notice(loss.time, "lost", words, process=self._recorder)
 
+    def _told(self, item: Item) -> list[Line]:
+        """What is to be said of floods before an item."""
+        lines = self._floods_until(item.time)
+        if isinstance(item, Event) and "exit" in item.triggers:
+            lines += self._floods.ended(item.process, item.time)
+        return lines
+
+    def _floods_until(self, time: int) -> list[Line]:
+        """The lines on floods that are due by then, in turn with the timeouts of machines."""
+        lines: list[Line] = []
+        while self._floods.next_due <= time:
+            lines += self.engine.advance(self._floods.next_due)
+            lines += self._floods.next_line()
+        return lines
+
     def advance(self, time: int) -> None:
         """Lets timeouts run out that were due by `time` (ns since 1970): nothing may happen for long."""
-        self._write(self.engine.advance(time))
+        self._write(self._floods_until(time) + self.engine.advance(time))
 
     @property
     def next_due(self) -> int:
         """Nothing runs out before that (ns since 1970), see `advance`."""
-        return self.engine.next_due
+        return min(self.engine.next_due, self._floods.next_due)
 
     def finish(self) -> None:
         """The end of the input: every machine says what it still has to say."""
-        self._write(self.engine.finish())
+        self._write(self._floods.rest() + self.engine.finish())
 
-    def tally(self, seen: dict[str, int], lost: dict[str, int], unexplained: dict[str, int]) -> Tally:
+    def tally(
+        self, seen: dict[str, int], lost: dict[str, int], unexplained: dict[str, int], held: dict[str, int]
+    ) -> Tally:
         """The sums so far, with what the sensor counted on its own side."""
         counted = self.engine.accounts
         return Tally(
@@ -79,6 +103,7 @@ class Pipeline:
             in_lines=dict(counted.in_lines),
             ignored={name: dict(counts) for name, counts in self.rules.ignored.items()},
             unexplained=added(unexplained, counted.unexplained),
+            held=held,
             lost=lost,
             lines=self.lines,
         )
@@ -86,13 +111,13 @@ class Pipeline:
     def _write(self, lines: list[Line]) -> None:
         for line in lines:
             self.lines += 1
-            line.sequence = self.lines
             self._deliver(line)
 
 
 def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:
     """The pipeline's sums joined with the sensor's, which are also the last line of a trace."""
-    tally = pipeline.tally(_counts(sums, "seen"), _counts(sums, "lost"), _counts(sums, "unexplained"))
+    seen, lost, unexplained, held = (_counts(sums, name) for name in ("seen", "lost", "unexplained", "held"))
+    tally = pipeline.tally(seen, lost, unexplained, held)
     ignored = sums.get("ignored")
     if isinstance(ignored, dict):
         for name, calls in ignored.items():

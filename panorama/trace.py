@@ -5,6 +5,7 @@
     {"process": 1, "pid": 4711, "start": 86400123456789, "user": "alice", "command": "cat"}
     {"event": ["open", "read", "close"], "process": 1, "time": ..., "file": {"path": "/etc/hosts"}, "calls": {...}}
     {"loss": 3, "cpu": 0, "first": 117, "time": ...}
+    {"held": 4211, "process": 1, "rate": 5000, "time": ...}
     {"end": {"seen": {"open": 1}, "lost": {}}}
 
 A process is written out before its first event; another value of it (after an exec) gets another number. Attributes
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from .errors import InputError, Problem, SinkError
-from .event import Event, Loss, Process
+from .event import Event, Held, Item, Loss, Process
 from .plain import checked, inner, made, nearest, plain, scalars
 from .vocabulary import TRIGGERS
 
@@ -81,12 +82,16 @@ class TraceWriter:
         self._next = 1
         self._line({"panorama-trace": VERSION} | plain(header))
 
-    def write(self, item: Event | Loss) -> None:
+    def write(self, item: Item) -> None:
         if isinstance(item, Loss):
             data = plain(item)
             self._line({"loss": data.pop("count")} | data)
             return
         data = plain(item)
+        if isinstance(item, Held):
+            who = {"process": self._number(item.process)} if item.process else {}
+            self._line({"held": data.pop("count")} | who | data)
+            return
         del data["triggers"]
         self._line({"event": item.triggers, "process": self._number(item.process)} | data)
 
@@ -126,7 +131,7 @@ def create_trace(path: str | Path, header: TraceHeader) -> TraceWriter:
 
 
 class Trace:
-    """An opened trace: iterate over it once for its events and losses, in order.
+    """An opened trace: iterate over it once for its events, losses and what was held back, in order.
 
     A line that does not decode is told to `on_problem`, counted in `problems` and skipped. `end` has the counters of
     the last line once it was read; it stays None if the recording was cut short.
@@ -149,7 +154,7 @@ class Trace:
         self._words: dict[tuple[str, ...], tuple[str, ...]] = {}  # triggers, and what is counted, that were found right
         self.header = self._header()
 
-    def __iter__(self) -> Iterator[Event | Loss]:
+    def __iter__(self) -> Iterator[Item]:
         while True:
             number = 0
             try:
@@ -196,10 +201,12 @@ class Trace:
         self.problems += 1
         self._on_problem(Problem(self._name, line, column, what))
 
-    def _decode(self, text: bytes) -> Event | Loss | None:
+    def _decode(self, text: bytes) -> Item | None:
         data = _object(text)
         if "event" in data:
             return self._usual(data) or self._event(_object(text))
+        if "held" in data:
+            return self._held(data)
         if "process" in data:
             number = data.pop("process")
             if len(self._processes) >= self._most_processes:
@@ -211,7 +218,7 @@ class Trace:
         elif "end" in data:
             self.end = checked(data["end"], dict[str, Any], "end")
         else:
-            raise ValueError("neither event, process, loss nor end")
+            raise ValueError("neither event, process, loss, held nor end")
         return None
 
     def _usual(self, data: dict[str, Any]) -> Event | None:
@@ -240,12 +247,22 @@ class Trace:
             return None
         return event if triggers and 0 <= event.time <= _LAST_NS and 0 <= event.began <= _LAST_NS else None
 
+    def _held(self, data: dict[str, Any]) -> Held:
+        if "process" in data:
+            data["process"] = self._known(data["process"])
+        held: Held = made(Held, {"count": data.pop("held")} | data)
+        if not 0 <= held.time <= _LAST_NS:
+            raise ValueError("a time before 1970 or after 2262")
+        return held
+
+    def _known(self, number: Any) -> Process:
+        if checked(number, int, "process") not in self._processes:
+            raise ValueError(f"no process {number} before this line")
+        return self._processes[number]
+
     def _event(self, data: dict[str, Any]) -> Event:
         data["triggers"] = data.pop("event")
-        number = checked(data.get("process"), int, "process")
-        if number not in self._processes:
-            raise ValueError(f"no process {number} before this line")
-        data["process"] = self._processes[number]
+        data["process"] = self._known(data.get("process"))
         event: Event = made(Event, data)
         for word in (*event.triggers, *event.calls):
             if word not in TRIGGERS:

@@ -29,11 +29,18 @@ def record(trigger: str, /, *texts: bytes, flags: str = "", **fields: Any) -> by
     return struct.pack(LAYOUT.format, *values.values()) + b"".join(texts)
 
 
+class Elsewhere:
+    """A tree in which every directory is a link to one below /real."""
+
+    def directory(self, path: str) -> str:
+        return f"/real{path}"
+
+
 @pytest.fixture
 def decoder() -> Decoder:
     known = Processes()
     known.started((BASH["pid"], BASH["start"]), (1, 0), "/usr/bin/bash", ("bash", "-i"), 600)
-    return Decoder(LAYOUT, known, 10**18, OURS, lambda path: f"/real{path}", frozenset(LAYOUT.triggers))
+    return Decoder(LAYOUT, known, 10**18, {OURS: Elsewhere()}, frozenset(LAYOUT.triggers))
 
 
 def test_every_field_arrives_where_it_belongs(decoder: Decoder) -> None:
@@ -67,6 +74,14 @@ def test_every_field_arrives_where_it_belongs(decoder: Decoder) -> None:
         bytes_read=4,
         bytes_written=5,
     )
+
+
+def test_what_was_held_back_of_a_process_comes_with_its_records(decoder: Decoder) -> None:
+    """Beside the event, which is none the wiser; it is there for who takes it, whatever the record is about."""
+    decoder.decode(record("unlink", b"", b"f\0"))
+    assert decoder.held is None
+    decoder.decode(record("unlink", b"", b"f\0", flags="held", held=3, held_global=2**40))
+    assert decoder.held == (3, 2**40)
 
 
 def test_a_socket_has_its_ends_and_no_file(decoder: Decoder) -> None:
@@ -153,7 +168,7 @@ def test_what_is_too_short_or_unknown_is_undecodable(decoder: Decoder) -> None:
 def test_a_header_in_another_order_is_refused() -> None:
     fields = dict(reversed(LAYOUT.fields.items()))
     with pytest.raises(LayoutError, match=r"struct event does not have the fields of sensor/decode\.py"):
-        Decoder(replace(LAYOUT, fields=fields), Processes(), 0, OURS, None, frozenset())
+        Decoder(replace(LAYOUT, fields=fields), Processes(), 0, {}, frozenset())
 
 
 def test_short_processes_leave_nothing(decoder: Decoder) -> None:

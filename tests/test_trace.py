@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorama.errors import InputError, Problem, SinkError
-from panorama.event import Address, Event, File, Loss, Process
+from panorama.event import Address, Event, File, Held, Item, Loss, Process
 from panorama.trace import Trace, TraceHeader, TraceWriter, create_trace, read_trace
 from panorama.vocabulary import TRIGGERS
 
@@ -52,12 +52,13 @@ EVENTS = every(
     remote=ADDRESSES,
 )
 LOSSES = every(Loss)
+HELD = every(Held, time=TIMES, process=st.none() | every(Process))
 
 ALICE = Process(42, 7, 1, user="alice", command="cat")
 READ = Event(("open", "read", "close"), 1000, ALICE, {"open": 1, "read": 3, "close": 1}, file=File("/etc/hosts", 12))
 
 
-def written(items: list[Event | Loss], end: dict[str, Any] | None = None) -> str:
+def written(items: list[Item], end: dict[str, Any] | None = None) -> str:
     stream = io.StringIO()
     writer = TraceWriter(stream, HEADER)
     for item in items:
@@ -72,8 +73,8 @@ def opened(text: str | bytes, problems: list[Problem] | None = None) -> Trace:
     return read_trace(io.BytesIO(raw), (problems if problems is not None else []).append, "t.jsonl")
 
 
-@given(st.lists(EVENTS | LOSSES, max_size=5))
-def test_what_is_written_is_read_back_equal(items: list[Event | Loss]) -> None:
+@given(st.lists(EVENTS | LOSSES | HELD, max_size=5))
+def test_what_is_written_is_read_back_equal(items: list[Item]) -> None:
     problems: list[Problem] = []
     text = written(items, {"seen": {"open": 1}})
     assert text.isascii()
@@ -107,7 +108,7 @@ def test_a_process_is_written_once_and_defaults_not_at_all() -> None:
 
 
 def test_a_long_recording_does_not_keep_every_process() -> None:
-    items: list[Event | Loss] = [
+    items: list[Item] = [
         dataclasses.replace(READ, process=dataclasses.replace(ALICE, pid=pid)) for pid in (1, 2, 3, 1, 4, 1, 5, 6, 7, 2)
     ]
     stream = io.StringIO()
@@ -122,7 +123,7 @@ def test_a_long_recording_does_not_keep_every_process() -> None:
 BROKEN = [
     ("{", "not JSON: Expecting property name enclosed in double quotes"),
     ("[]", "not a JSON object"),
-    ("{}", "neither event, process, loss nor end"),
+    ("{}", "neither event, process, loss, held nor end"),
     ('{"event":["open"],"process":9,"time":1,"calls":{}}', "no process 9 before this line"),
     ('{"event":["open"],"process":[],"time":1,"calls":{}}', "'process' cannot be []"),
     ('{"event":["open"],"process":1,"time":1}', "event without 'calls'"),

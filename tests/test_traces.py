@@ -22,7 +22,7 @@ from types import ModuleType
 import pytest
 
 from panorama.errors import Problem
-from panorama.event import Event, Loss
+from panorama.event import Event, Item, Loss
 from panorama.ignore import load_ignore
 from panorama.machines.compiler import Program, compile_behaviors
 from panorama.machines.spec import load_behaviors
@@ -89,7 +89,7 @@ def replayed(name: str) -> tuple[list[Line], Tally, Trace]:
     return lines, sums_of(pipeline, trace.end, 0), trace
 
 
-def texts(items: Iterable[Event | Loss]) -> list[str]:
+def texts(items: Iterable[Item]) -> list[str]:
     """Their lines."""
     lines: list[str] = []
     make = formatter("text", Context(zone=UTC))

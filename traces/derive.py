@@ -17,11 +17,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from panorama.event import Event, Loss  # noqa: E402
+from panorama.event import Event, Item, Loss  # noqa: E402
 from panorama.tally import added  # noqa: E402
 from panorama.trace import Trace, TraceWriter, read_trace  # noqa: E402
 
-Items = list[Event | Loss]
+Items = list[Item]
 
 BLOCK = 8
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import __version__
-from ..event import Event, Loss
+from ..event import Item
 from ..output.context import live_context
 from ..output.notice import myself
 from ..trace import TraceHeader, TraceWriter, create_trace
@@ -34,7 +34,7 @@ class Recording:
         self._path = path
         self._writer: TraceWriter = create_trace(path, header)
 
-    def write(self, item: Event | Loss) -> None:
+    def write(self, item: Item) -> None:
         if not self.failed:
             try:
                 self._writer.write(item)

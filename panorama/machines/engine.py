@@ -23,7 +23,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
-from ..event import Event, Loss, Process, ProcessKey
+from ..event import Event, Held, Loss, Process, ProcessKey
 from ..output.line import Line, Part
 from .accounts import Accounts
 from .compiler import STEPS, Layer, Listener, Object, Program, Selection, Table
@@ -38,7 +38,9 @@ MOST_ANCESTORS = 8
 _MOST_PROCESSES = 16384  # whose names are known, for child triggers
 _MOST_SELECTIONS = 4096  # kinds of process for which the matching behaviors are known
 _MOST_PLANS = 4096
+_MOST_DOUBTS = 16384  # processes
 _FOREVER = 2**63
+_EVERY_TABLE = -1
 
 
 class Engine:
@@ -63,6 +65,7 @@ class Engine:
         self._now = 0
         self._epoch = 0  # losses so far
         self._lost_until = 0  # ns since boot: processes that began earlier may have lost records
+        self._doubts: dict[ProcessKey, set[int]] = {}  # of which tables of a process, records were held back
         self._takers: list[Machine] = []  # of the current event
         self._told = False  # the current event is in a line
         self._lines: list[Line] = []
@@ -105,6 +108,8 @@ class Engine:
         self._told = False
         if "exit" in triggers:
             self._machines.forget_process(process.key)
+            if self._doubts:
+                self._doubts.pop(process.key, None)
         elif event.to and event.file and "rename" in triggers:
             self._machines.rename(process.key, self._of_files, event.file.path, event.to.path)
         return self._written()
@@ -135,11 +140,10 @@ class Engine:
 
     def _carry_out(self, plan: Plan, event: Event) -> None:
         process = event.process
-        suspect = process.start < self._lost_until  # see _move
         for action in plan.actions:
             if isinstance(action, Emission):
                 table, what = action.table, _filled(action.object, event, NOTHING)
-                partial = suspect and table.lasting
+                partial = table.lasting and self._suspect(process, table)
                 line = _line(event, table, process, action.verb, what, action.states, [event], partial)
                 self._lines.append(line)
                 self._told = True
@@ -151,7 +155,8 @@ class Engine:
             table, key = rest.table, _key(rest.table, event)
             assert key is not None
             machine = Machine(table, process.key, key, self._epoch)
-            machine.process, machine.last, machine.partial = process, event, suspect and table.lasting
+            machine.process, machine.last = process, event
+            machine.partial = table.lasting and self._suspect(process, table)
             machine.events.append(event)
             machine.state, machine.states = rest.state, rest.states
             self._takers.append(machine)
@@ -167,14 +172,41 @@ class Engine:
         self._machines.forget_all()
         return self._written()
 
-    def taint(self, loss: Loss) -> None:
-        """Records were lost: lines are partial of all machines that they could have moved.
+    def taint(self, missing: Loss | Held) -> None:
+        """Records are missing: lines are partial of all machines that they could have moved.
 
         Those are the machines alive now, and those of processes that had begun by then, unless a machine of that
-        behavior never stays in a state that a lost record could have led to.
+        behavior never stays in a state that a missing record could have led to. Where it is known whose the records
+        were, it is the machines of that process, and of its ancestors those that listen to it.
         """
-        self._epoch += 1
-        self._lost_until = max(self._lost_until, loss.since_boot or _FOREVER)
+        if isinstance(missing, Held) and missing.process:
+            self._doubt_process(self._processes.get(missing.process.key, missing.process))
+        else:
+            self._epoch += 1
+            self._lost_until = max(self._lost_until, missing.since_boot or _FOREVER)
+
+    def _doubt_process(self, process: Process) -> None:
+        self._doubt(process.key, _EVERY_TABLE)
+        for layer in (self._operations, self._activities):
+            for way in layer.routes:
+                if way.startswith("child."):
+                    for (table, _), ancestor in self._ancestors(layer, way, process):
+                        self._doubt(ancestor.key, table.number)
+
+    def _doubt(self, owner: ProcessKey, table: int) -> None:
+        for machine in (self._machines.of(owner) or {}).values():
+            machine.partial = machine.partial or table in (_EVERY_TABLE, machine.table.number)
+        self._doubts.setdefault(owner, set()).add(table)
+        if len(self._doubts) > _MOST_DOUBTS:
+            self._lost_until = max(self._lost_until, *(start + 1 for _, start in self._doubts))
+            self._doubts.clear()
+
+    def _suspect(self, owner: Process, table: Table) -> bool:
+        """Whether a missing record may have moved a machine before: its first state is then not known to be that."""
+        if owner.start < self._lost_until:
+            return True
+        doubts = self._doubts.get(owner.key, ()) if self._doubts else ()
+        return _EVERY_TABLE in doubts or table.number in doubts
 
     def _written(self) -> list[Line]:
         lines, self._lines = self._lines, []
@@ -256,8 +288,7 @@ class Engine:
             return
         if machine is None:
             machine = Machine(table, owner.key, key, self._epoch)
-            # a record that was lost may have moved it before, so its first state is not known to be that
-            machine.partial = owner.start < self._lost_until and table.lasting
+            machine.partial = table.lasting and self._suspect(owner, table)
         machine.process = owner
         machine.last = event
         machine.partial = machine.partial or partial

@@ -15,7 +15,7 @@ from typing import Any
 
 import transitions
 
-from ..event import Address, Event, File, Loss, Process, ProcessKey
+from ..event import Address, Event, File, Held, Loss, Process, ProcessKey
 from ..output.line import Line, Part
 from ..vocabulary import FIELDS, SESSION_TRIGGERS
 from .model import Behavior, BehaviorSet, Condition, Test, Transition, default_object
@@ -55,6 +55,7 @@ class Oracle:
         self._told: set[int] = set()  # the id of every event in a line of an operation
         self._fed: list[Event] = []  # keeps ids unique
         self._losses: list[int] = []  # ns since boot
+        self._held: set[tuple[ProcessKey, str]] = set()  # whose machines of which behaviors were denied records
 
     def feed(self, event: Event) -> list[Line]:
         """The lines of the timeouts before it, then its own."""
@@ -65,6 +66,7 @@ class Oracle:
             self._step("operation", trigger, event, event, False)
         if "exit" in event.triggers:
             self._runs = [run for run in self._runs if run.owner.key != event.process.key]
+            self._held = {(owner, name) for owner, name in self._held if owner != event.process.key}
         elif "rename" in event.triggers and event.file and event.to and event.file.path != event.to.path:
             mine = [r for r in self._runs if r.owner.key == event.process.key and r.behavior.per == "file"]
             self._runs = [r for r in self._runs if not (r in mine and r.sub == event.to.path)]
@@ -83,11 +85,22 @@ class Oracle:
         self._runs.clear()
         return self._written()
 
-    def taint(self, loss: Loss) -> None:
-        """Marks everything that is under way."""
+    def taint(self, missing: Loss | Held) -> None:
+        """Marks everything that is under way; if it is known whose records are missing, what they would have moved."""
+        if isinstance(missing, Held) and missing.process:
+            process, denied = self._seen.get(missing.process.key, missing.process), set()
+            for behavior in (*self._behaviors.enabled("operation"), *self._behaviors.enabled("activity")):
+                denied.add((process.key, behavior.name))
+                if any(trigger.startswith("child.") for trigger in behavior.triggers):
+                    ancestor = self._ancestor(behavior, process)
+                    denied |= {(ancestor.key, behavior.name)} if ancestor else set()
+            for run in self._runs:
+                run.partial = run.partial or (run.owner.key, run.behavior.name) in denied
+            self._held |= denied
+            return
         for run in self._runs:
             run.partial = True
-        self._losses.append(loss.since_boot or 2**63)
+        self._losses.append(missing.since_boot or 2**63)
 
     def sums(self) -> tuple[dict[str, int], dict[str, int]]:
         """Syscalls by trigger: received, and in lines."""
@@ -158,7 +171,8 @@ class Oracle:
             if run.behavior is behavior and run.owner.key == owner.key and run.sub == sub:
                 return run
         run = _Run(behavior, owner, sub)
-        run.partial = behavior.lasting and any(owner.start < moment for moment in self._losses)
+        missed = any(owner.start < moment for moment in self._losses) or (owner.key, behavior.name) in self._held
+        run.partial = behavior.lasting and missed
         self._machines[behavior.name].add_model(run)
         return run
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a key of the configuration may hold: its kind, default, unit and a sentence about it, as data.
+"""What a key of the configuration may hold: its kind, default, bounds and a sentence about it, as data.
 
-Whoever has a setting declares it here and nowhere else: the reader checks values against it, `panorama config --show`
-prints it, and the documentation is compared with it. Knows no file and no sink.
+Whoever has a setting declares it here and nowhere else: the reader (values.py) checks what is written against it,
+`panorama config --show` prints it, and the manual is made from it. Knows no file and no sink.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ KINDS = {
     "text": "str",
     "word": "str, one of the choices",
     "path": "str, an absolute path",
+    "file": "str, the absolute path of a file that is there and that only root can write",
+    "secret": "str, the absolute path of a file that is there and that only root can read",
     "address": "(host, port); `host:port`, `[v6]:port`",
     "url": "str, http:// or https:// with a host",
     "flag": "bool",
@@ -32,10 +34,19 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting. `default` is what holds where it is left out, None that there is none."""
+    """One setting. `default` is what holds where it is left out, None that there is none.
+
+    `least` and `most` bound counts, sizes and times. `only` names another key of the same table that must be set for
+    this one to make sense, and the values it may have, if not any: ("transport", "tls", "tcp"). `example` is for the
+    manual, in place of a default.
+    """
 
     kind: str  # a key of KINDS
     summary: str
     default: Any = None
     choices: tuple[str, ...] = ()
     needed: bool = False
+    least: float | None = None
+    most: float | None = None
+    only: tuple[str, ...] = ()
+    example: str = ""

@@ -12,11 +12,12 @@ import operator
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CannotSense
+from ..event import ProcessKey
 from . import libbpf
 from .btf import KernelTypes
 from .bytecode import compiled
@@ -26,13 +27,14 @@ from .source import flags, served, text
 
 __all__ = ["COLUMNS", "Counts", "Demand", "Kernel", "OpenSession", "PrefixRule"]
 
-COLUMNS = 32  # bpf/record.h
-_SEEN, _LOST, _UNEXPLAINED, _IGNORED, _RULES = 0, 1, 2, 3, 64
+COLUMNS, _RECORDS = 32, 31  # bpf/record.h
+_SEEN, _LOST, _UNEXPLAINED, _HELD, _IGNORED, _RULES = 0, 1, 2, 3, 4, 64
+_SECOND = 10**9  # ns
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
-_MOST_WAKES = 4096  # bytes
 _AT_ONCE = 8192  # records: some 3 MB
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
 _TRACING = Path("/sys/kernel/tracing")
+_SHARED = (0, 0, 0)  # the key in bpf/limit.h of those who have no bucket of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Counts:
     seen: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     unexplained: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
     ignored: dict[int, dict[str, int]] = field(default_factory=dict)
 
 
@@ -106,13 +109,25 @@ def _mount(kind: str, where: Path, probe: str) -> None:
         raise CannotSense(f"{kind} cannot be mounted ({reason}); try: mount -t {kind} none {where}")
 
 
+def _gap(rate: int) -> int:
+    return max(1, _SECOND // rate) if rate else 0
+
+
 class Kernel:
     """The sensor's kernel half. Use as a context manager; `attach` starts it, `records` reads, `stop` detaches.
 
     Raises CannotSense, in one line, where the machine or the user cannot run eBPF.
     """
 
-    def __init__(self, demand: Demand, ring_pages: int = 4096, sessions: int = 65536, follow: bool = False) -> None:
+    def __init__(
+        self,
+        demand: Demand,
+        ring_pages: int = 4096,
+        sessions: int = 65536,
+        follow: bool = False,
+        process_limit: int = 0,
+        global_limit: int = 0,
+    ) -> None:
         if os.geteuid() != 0:
             raise CannotSense("eBPF needs root; try: sudo panorama")
         self.layout: Layout = read_layout()
@@ -122,8 +137,8 @@ class Kernel:
         self._served = served(source)
         self._probes = needed(demand.counted, self._served, follow)
         self._attached: list[Probe] = []
-        self._behind = False  # more records wait than were taken
-        self._held: list[int] = []  # descriptors of programs and tracepoints
+        self.behind = False  # more records wait than were taken
+        self._descriptors: list[int] = []  # of programs and tracepoints
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
         types.close()
@@ -133,6 +148,7 @@ class Kernel:
         self._ring: libbpf.Ring | None = None
         self._maps = self._make_maps()
         self._configure(follow)
+        self.limit(process_limit, global_limit)
 
     def __enter__(self) -> Kernel:
         return self
@@ -182,9 +198,9 @@ class Kernel:
             "untouched": int(demand.untouched),
             "own_changes": int(demand.own_changes),
             "sockets": int(demand.connections),
+            "limited": 0,
         }
         self._kind_rule = rules
-        self._write_config()
         for magic, rule, only_read in demand.filesystems:
             self._maps["ignored_filesystems"].set((magic,), (rule + 1, int(only_read)))
         for item in demand.prefixes:
@@ -198,6 +214,15 @@ class Kernel:
             values += self._kind_rule if name == "kind_rule" else [self._config[name]]
         table.set((0,), tuple(values))
 
+    def limit(self, process: int, everyone: int) -> None:
+        """Records a second that a process may send, and all of them together; 0 is no limit. Holds from now on."""
+        if (process or everyone) and not self._config["limited"]:
+            self._config["limited"] = 1
+            self._maps["buckets"].set(_SHARED, (0, 0, 0))
+        self.limits = (process, everyone)
+        self._config["gap"], self._config["global_gap"] = _gap(process), _gap(everyone)
+        self._write_config()
+
     def attach(self) -> None:
         """Loads and attaches; from here on records come. Tracepoints this kernel lacks are left out (see `missing`)."""
         self.missing: list[str] = []
@@ -209,6 +234,7 @@ class Kernel:
         self._config["off"] = 0
         self._write_config()
         self._poll = select.epoll()
+        self._wakes: dict[int, Callable[[], object]] = {}
         self._poll.register(self._maps["events"].fd, select.EPOLLIN)
 
     def _attach(self) -> None:
@@ -219,7 +245,7 @@ class Kernel:
             if function not in loaded:
                 code = self._code.programs[function].linked(by_number)
                 loaded[function] = libbpf.load(self._lib, function, kind, code)
-                self._held.append(loaded[function])
+                self._descriptors.append(loaded[function])
             return loaded[function]
 
         for number, function in tail_calls(self._served).items():
@@ -227,13 +253,13 @@ class Kernel:
         for probe in self._probes:
             folder = _TRACING / "events" / probe.tracepoint.replace(":", "/")
             if probe.raw:
-                held = libbpf.attach_raw(self._lib, probe.tracepoint, program(probe.function, "raw_tracepoint"))
+                descriptor = libbpf.attach_raw(self._lib, probe.tracepoint, program(probe.function, "raw_tracepoint"))
             elif folder.exists():
-                held = libbpf.attach_tracepoint(folder, program(probe.function))
+                descriptor = libbpf.attach_tracepoint(folder, program(probe.function))
             else:
                 self.missing.append(probe.tracepoint)
                 continue
-            self._held.append(held)
+            self._descriptors.append(descriptor)
             self._attached.append(probe)
 
     @property
@@ -255,18 +281,19 @@ class Kernel:
 
         At most so many that they are dealt with while there is room in the ring buffer for what comes meanwhile.
         """
-        if not self._behind:
+        if not self.behind:
             for descriptor, _ in self._poll.poll(timeout):
                 if descriptor == self._maps["events"].fd:
                     time.sleep(_GATHER)
                 else:
-                    os.read(descriptor, _MOST_WAKES)
+                    self._wakes[descriptor]()
         records = self.take()
-        self._behind = len(records) == _AT_ONCE
+        self.behind = len(records) == _AT_ONCE
         return records
 
-    def wake_on(self, descriptor: int) -> None:
-        """Ends a wait of `records` when there is something to read, which is then read and thrown away."""
+    def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
+        """Ends a wait of `records` when there is something to read on the descriptor, and calls `act` to read it."""
+        self._wakes[descriptor] = act
         self._poll.register(descriptor, select.EPOLLIN)
 
     def take(self) -> list[bytes]:
@@ -284,17 +311,38 @@ class Kernel:
     def forget_session(self, session: OpenSession) -> None:
         self._maps["sessions"].delete((session.file, session.pid, 0))
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a rate limit, or was."""
+        return self._config["limited"] != 0
+
+    def held(self) -> int:
+        """How many records rate limits held back so far."""
+        column = _HELD * COLUMNS + _RECORDS
+        return sum(self._maps["counts"].sums(range(column, column + 1)))
+
+    def held_by_process(self) -> dict[ProcessKey, tuple[int, int]]:
+        """How many records of each process its own limit held back so far, and how many that of all.
+
+        Those that share a bucket, because there are too many processes, have the key (0, 0).
+        """
+        items = self._maps["buckets"].items()
+        return {(pid, start): (own, common) for (start, pid, _), (_, own, common) in items if own or common}
+
+    def forget_held(self, process: ProcessKey) -> None:
+        self._maps["buckets"].delete((process[1], process[0], 0))
+
     def counts(self) -> Counts:
         """The kernel's own counts, summed over its CPUs. They go on growing until `stop`."""
         names = self.layout.triggers
-        values = self._maps["counts"].sums()
+        values = self._maps["counts"].sums(range((_IGNORED + _RULES) * COLUMNS))
 
         def row(number: int) -> dict[str, int]:
             cells = values[number * COLUMNS : (number + 1) * COLUMNS]
             return {name: n for name, n in zip([*names, "life"], cells, strict=False) if n}
 
         ignored = {rule: cells for rule in range(_RULES) if (cells := row(_IGNORED + rule))}
-        return Counts(row(_SEEN), row(_LOST), row(_UNEXPLAINED), ignored)
+        return Counts(row(_SEEN), row(_LOST), row(_UNEXPLAINED), row(_HELD), ignored)
 
     def stop(self) -> None:
         """From here on nothing is reported or counted; what was can still be read."""
@@ -308,8 +356,8 @@ class Kernel:
         The kernel takes tens of milliseconds for each tracepoint it detaches, one after the other. So the descriptors
         are left to a child that does nothing but end: who closes them last is who waits.
         """
-        descriptors = [*self._held, *(table.fd for table in self._maps.values())]
-        if self._held and os.fork() == 0:
+        descriptors = [*self._descriptors, *(table.fd for table in self._maps.values())]
+        if self._descriptors and os.fork() == 0:
             for name in os.listdir("/proc/self/fd"):
                 if int(name) not in descriptors:
                     with contextlib.suppress(OSError):
@@ -320,6 +368,6 @@ class Kernel:
             self._poll.close()
         for descriptor in descriptors:
             os.close(descriptor)
-        self._held.clear()
+        self._descriptors.clear()
         self._maps.clear()
         self._attached.clear()

@@ -141,12 +141,12 @@ class Map:
                 strict=True,
             )
 
-    def sums(self) -> list[int]:
-        """Of a per-CPU array of u64: each entry summed over the CPUs."""
+    def sums(self, numbers: range) -> list[int]:
+        """Of a per-CPU array of u64: each of these entries, summed over the CPUs."""
         cpus = _checked(self._lib.libbpf_num_possible_cpus(), "CPUs")
         buffer, one = ctypes.create_string_buffer(8 * cpus), struct.Struct(f"={cpus}Q")
         total = []
-        for number in range(self._entries):
+        for number in numbers:
             _checked(self._lib.bpf_map_lookup_elem(self.fd, self.key.pack(number), buffer), "map lookup")
             total.append(sum(one.unpack(buffer.raw)))
         return total

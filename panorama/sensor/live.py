@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sensor as the rest of Panorama sees it: events and losses, in order, from the running kernel."""
+"""The sensor as the rest of Panorama sees it: events, losses and records held back, in order, from the kernel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from dataclasses import replace
 
 import psutil
 
-from ..event import Event, File, Loss, Process
+from ..event import Event, File, Item, Loss, Process, ProcessKey
 from ..tally import added
 from .decode import Decoder, Undecodable, file_kind, session_calls, session_steps
+from .held import HeldBack
 from .kernel import Demand, Kernel, OpenSession
 from .processes import Processes, container_in
-from .resolve import RealDirectories
+from .trees import trees
 
 __all__ = ["Sensor"]
 
@@ -25,6 +26,7 @@ _SCAN_EVERY = 10 * 10**9  # ns between looks for sessions that have been open fo
 _FORGET_USERS = 60 * 10**9
 _MOST_REPORTED = 16384
 _MOST_LATEST = 16384  # processes
+_CLOSE = 20_000_000  # ns: /proc has starts in hundredths of a second
 
 _SessionKey = tuple[int, int, int]  # pid, began (ns since boot), inode
 
@@ -33,7 +35,8 @@ class Sensor:
     """Use as a context manager: `start`, then `poll` for what came, `stop` once, which also gives what is still open.
 
     `ignores` says whether a rule leaves an event out: it decides only whether a session that is still open is worth
-    reporting early. `long_open` is after how many seconds it is. Raises CannotSense.
+    reporting early. `long_open` is after how many seconds it is. The limits are in records a second, for each process
+    and for all together; 0 is none; `kernel.limit` changes them. Raises CannotSense.
     """
 
     def __init__(
@@ -43,8 +46,12 @@ class Sensor:
         follow: bool = False,
         long_open: float = 30.0,
         ring_pages: int = 4096,
+        process_limit: int = 0,
+        global_limit: int = 0,
     ) -> None:
-        self.kernel = Kernel(demand, ring_pages=ring_pages, follow=follow)
+        self.kernel = Kernel(
+            demand, ring_pages=ring_pages, follow=follow, process_limit=process_limit, global_limit=global_limit
+        )
         self.processes = Processes()
         self.skipped = 0
         self.lost: dict[str, int] = {}  # what this side lost: sessions whose file could not be named any more
@@ -58,15 +65,15 @@ class Sensor:
         self._expected: dict[int, int] = {}
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
+        self._held = HeldBack(self.kernel)
         self._offset = _boot_offset()
         self._scanned = self._users_forgotten = time.monotonic_ns()
-        self._real = RealDirectories()
+        self._trees = trees()
         self._decoder = Decoder(
             self.kernel.layout,
             self.processes,
             self._offset,
-            os.stat("/proc/self/ns/mnt").st_ino,
-            self._real,
+            self._trees,
             demand.counted,
         )
 
@@ -75,27 +82,33 @@ class Sensor:
 
     def __exit__(self, *_: object) -> None:
         self.kernel.close()
+        for tree in self._trees.values():
+            tree.close()
 
     def start(self) -> None:
         """Attaches, then reads the processes there are: what happens in between is known from both."""
         self.kernel.attach()
         self.processes.read_running()
 
-    def wake_on(self, descriptor: int) -> None:
-        """Ends a wait of `poll` when there is something to read, which is then read and thrown away."""
-        self.kernel.wake_on(descriptor)
+    def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
+        """Ends a wait of `poll` when there is something to read on the descriptor, and calls `act`, which reads it."""
+        self.kernel.wake_on(descriptor, act)
 
     def follow(self, pid: int) -> None:
         """In a sensor that follows: report this process from now on, and those it forks."""
         self.processes.read(pid)
         self.kernel.follow(pid)
 
-    def poll(self, timeout: float) -> list[Event | Loss]:
-        """What has come, after at most `timeout` seconds of waiting; less if a look for open sessions is due before."""
-        due = self._scanned + self._scan_every
-        records = self.kernel.records(min(timeout, max(0, due - time.monotonic_ns()) / 1e9))
+    def poll(self, timeout: float) -> list[Item]:
+        """What has come, after at most `timeout` seconds of waiting; less if a look at a table of the kernel is due."""
+        due, now = self._scanned + self._scan_every, time.monotonic_ns()
+        if now >= self._held.due:
+            self._held.look(now)
+        records = self.kernel.records(min(timeout, max(0, min(due, self._held.due) - now) / 1e9))
         self._keep_time()
         items = self._decode(records)
+        if not self.kernel.behind:
+            items += self._held.found(time.time_ns(), self._named)
         now = time.monotonic_ns()
         if now >= due:
             self._scanned = now
@@ -105,12 +118,14 @@ class Sensor:
             self._decoder.forget_users()
         return items
 
-    def stop(self) -> list[Event | Loss]:
+    def stop(self) -> list[Item]:
         """Detaches; returns what was under way and every session that is still open."""
         self.kernel.stop()
-        items: list[Event | Loss] = []
+        items: list[Item] = []
+        self._held.look(time.monotonic_ns())
         while records := self.kernel.take():
             items += self._decode(records)
+        items += self._held.found(time.time_ns(), self._named)
         for session in self.kernel.open_sessions():
             items += self._left_open(session)
         return items
@@ -120,9 +135,10 @@ class Sensor:
         if abs(offset - self._offset) > 1_000_000:  # somebody set the clock; small differences are our own reading
             self._offset = self._decoder.offset = offset
 
-    def _decode(self, records: list[bytes]) -> list[Event | Loss]:
-        items: list[Event | Loss] = []
-        self._real.forget()
+    def _decode(self, records: list[bytes]) -> list[Item]:
+        items: list[Item] = []
+        for tree in self._trees.values():
+            tree.forget()
         decode, expected, latest = self._decoder.decode, self._expected, self._latest
         for record in records:
             try:
@@ -134,6 +150,9 @@ class Sensor:
             if sequence > (due := expected.get(cpu, 0)):
                 items.append(Loss(event.time, cpu, due, sequence - due, event.time - self._offset))
             expected[cpu] = sequence + 1
+            if self._decoder.held:
+                items += self._held.carried(process, self._decoder.held, event.time)
+                self._decoder.held = None
             if "exit" in event.triggers:
                 latest.pop(process.pid, None)
             else:
@@ -156,12 +175,12 @@ class Sensor:
         self.lost = added(self.lost, calls)
         self.kernel.forget_session(session)
 
-    def _long_sessions(self) -> list[Event | Loss]:
+    def _long_sessions(self) -> list[Item]:
         """Sessions open for `long_open` and used, once each; what follows comes with their end.
 
         Where nothing is open that may come to that, there will be none for as long again.
         """
-        items: list[Event | Loss] = []
+        items: list[Item] = []
         self._scan_every = self._long_open
         limit = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._long_open
         for session in self.kernel.open_sessions():
@@ -246,6 +265,12 @@ class Sensor:
             bytes_read=event.bytes_read - reported.bytes_read,
             bytes_written=event.bytes_written - reported.bytes_written,
         )
+
+    def _named(self, key: ProcessKey) -> Process:
+        """The process with this key; one that nothing is known of by now has no more than that."""
+        found = self._process(key[0])
+        close = found is not None and abs(found.start - key[1]) <= _CLOSE
+        return replace(found, start=key[1]) if found and close else Process(*key)
 
     def _process(self, pid: int) -> Process | None:
         known = self._latest.get(pid)

@@ -18,6 +18,7 @@ __all__ = ["FILES", "Served", "flags", "served", "text"]
 FILES = (
     "event.h",
     "kernel.h",
+    "limit.h",
     "record.h",
     "path.h",
     "session.c",

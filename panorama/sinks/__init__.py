@@ -12,7 +12,7 @@ import os
 from ..errors import SinkError
 from ..output.formats import FORMATS
 from ..reading.fields import suggestion
-from . import console, file, syslog
+from . import console, file, journal, remote_syslog, syslog
 from .console import Console
 from .file import File
 from .setup import Setup, Sink, SinkType, Style
@@ -21,17 +21,19 @@ from .syslog import Syslog
 __all__ = ["SINKS", "Console", "File", "Setup", "Sink", "SinkType", "Style", "Syslog", "open_sink"]
 
 SINKS: dict[str, SinkType] = {
-    "console": SinkType(console.KEYS, console.opened),
+    "console": SinkType(console.KEYS, console.opened, keeps=False),
     "file": SinkType(file.KEYS, file.opened),
+    "journal": SinkType(journal.KEYS, journal.opened, structured=True),
+    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True, structured=True),
     "syslog": SinkType(syslog.KEYS, syslog.opened),
 }
 
 # the setting that may follow the type on the command line, as in file:/path
-_ON_COMMAND_LINE = {"console": "", "file": "path", "syslog": "path"}
+_ON_COMMAND_LINE = {"console": "", "file": "path", "journal": "path", "syslog": "path"}
 
 
 def open_sink(spec: str, style: Style | None = None) -> Sink:
-    """The sink `spec` names: `console`, `file:/path`, `syslog`, `syslog:/path/to/socket`. SinkError if it is wrong."""
+    """The sink `spec` names: `console`, `file:/path`, `journal`, `syslog`, `syslog:/path/to/socket`."""
     style = style or Style()
     name, _, target = spec.partition(":")
     if name not in _ON_COMMAND_LINE:

@@ -73,9 +73,15 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class SinkType:
-    """A word for `type:` in the configuration. `formats` are those it can carry, the first one its default."""
+    """A word for `type:` in the configuration. `formats` are those it can carry, the first one its default.
+
+    `keeps`: its lines can wait on disk (`policy: full`). `structured`: it ships sequence, previous and chain of a line
+    beside the text, so that the format need not have a place for them.
+    """
 
     keys: Mapping[str, Key]
     open: Callable[[Setup], Sink]
     remote: bool = False
     formats: tuple[str, ...] = ("text", "json", "v6", "v7", "ecs", "cef", "ocsf")
+    keeps: bool = True
+    structured: bool = False

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..output.line import Line
-from ..output.notice import notice
+from .intake import Intake
 from .queues import Queue
 
 __all__ = ["Shipped", "Transport", "Unreachable"]
@@ -51,6 +51,10 @@ class Transport(Protocol):
         """
         ...
 
+    def finish(self) -> None:
+        """Nothing more will come for now: where that helps the receiver to confirm, it is told. Without waiting."""
+        ...
+
     def close(self) -> None:
         """Lets go of connections, without waiting. May be used again after that."""
         ...
@@ -65,8 +69,7 @@ class Shipped:
         self.transport = transport
         self.trouble = ""  # why nothing goes out at present
         self._encode = encode
-        self._dropped = 0
-        self._gap = 0  # lines dropped behind the last one in the queue
+        self._intake = Intake(queue, encode)
         self._sent = 0  # number of the last line handed over
         self._done = 0  # and of the last one confirmed
         self._work = threading.Event()
@@ -76,7 +79,7 @@ class Shipped:
 
     @property
     def dropped(self) -> int:
-        return self._dropped + self.transport.refused
+        return self._intake.dropped + self.transport.refused
 
     @property
     def waiting(self) -> int:
@@ -89,13 +92,8 @@ class Shipped:
 
     def write(self, line: Line) -> None:
         """Encodes the line and puts it into the queue."""
-        # after a gap only once half is free again, lest the log alternate between single lines and notices
-        if self._gap and self.queue.size <= self.queue.limit // 2:
-            self._note_gap()
         for data in self._encode(line):
-            if self._gap or not self.queue.put(data, time.time()):
-                self._gap += 1
-                self._dropped += 1
+            self._intake.put(data)
 
     def flush(self, seconds: float = 0.0) -> None:
         """Commits what was written, and lets the thread know."""
@@ -107,8 +105,7 @@ class Shipped:
 
     def close(self) -> None:
         """Ships what waits, for two seconds at most. What is left is in `waiting`, and on disk if the queue is."""
-        if self._gap:
-            self._note_gap()
+        self._intake.note()
         self._deadline = time.monotonic() + _CLOSING
         self._ending.set()
         self.flush()
@@ -116,31 +113,35 @@ class Shipped:
             self._thread.join(_CLOSING + 1.0)
             self._thread = None
 
-    def _note_gap(self) -> None:
-        lines = "1 line" if self._gap == 1 else f"{self._gap} lines"
-        said = notice(time.time_ns(), "dropped", f"{lines} here: the receiver took none for too long")
-        self._gap = 0
-        for data in self._encode(said):
-            self.queue.put(data, time.time())
-
     def _ship(self) -> None:
-        pause = 0.0
-        while not self._ending.is_set() or (self.queue.lines and not pause and time.monotonic() < self._deadline):
-            if pause:
-                self._ending.wait(pause)
+        failures = 0  # tries since the receiver last confirmed anything
+        broken = False
+        while not self._over(broken):
+            if broken:
+                self._ending.wait(min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
             else:
                 self._work.wait(_UNCONFIRMED if self._sent > self._done else None)
                 self._work.clear()
             try:
                 self._hand_over()
-                self._confirm()
-                pause, self.trouble = 0.0, ""
+                if self._ending.is_set():
+                    self.transport.finish()
+                if self._confirm():
+                    failures = 0
+                broken = False
+                if not failures:
+                    self.trouble = ""
             except Unreachable as error:
                 self.trouble = str(error)
                 self.transport.close()
                 self._sent = self._done
-                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+                failures, broken = failures + 1, True
         self.transport.close()
+
+    def _over(self, broken: bool) -> bool:
+        if not self._ending.is_set():
+            return False
+        return broken or not self.queue.lines or time.monotonic() >= self._deadline
 
     def _hand_over(self) -> None:
         """Sends what waits, batch by batch."""
@@ -154,8 +155,10 @@ class Shipped:
             if time.monotonic() > self._deadline:
                 return
 
-    def _confirm(self) -> None:
-        """Forgets what the receiver has."""
-        if count := self.transport.confirmed():
+    def _confirm(self) -> int:
+        """Forgets what the receiver has; how many lines that were."""
+        count = self.transport.confirmed()
+        if count:
             self._done += count
             self.queue.done(self._done)
+        return count

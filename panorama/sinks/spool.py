@@ -1,151 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to outlive the process, in one SQLite file: lines that wait for their receivers, and how far numbering came.
+"""The queue of a sink whose lines wait on disk, in a Store.
 
-Everything written since the last `commit` goes to disk in one transaction, so lines and the number of the last one
-agree after kill -9 at any moment; after a power failure the last moments may be missing (write-ahead log, synchronous
-NORMAL: sqlite.org/pragma.html), never an earlier part. A file that is damaged is put aside under another name and said.
-What the disk has no room for waits in memory, a few MiB of it.
+They are on disk once committed. What the disk does not take waits in memory, a few MiB of it, and is shipped from
+there: a full disk stops no line whose receiver is up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import sqlite3
-import threading
-import time
-from pathlib import Path
-from typing import Any
+from collections import deque
+from itertools import takewhile
 
-from ..errors import SinkError
 from .queues import Waiting
+from .store import Store
 
 __all__ = ["OnDisk", "Store"]
 
-_SCHEMA = """
-create table if not exists kept (name text primary key, value text not null) without rowid;
-create table if not exists lines (
-    sink text not null, number integer not null, since real not null, data blob not null, primary key (sink, number)
-) without rowid;
-"""
-_VERSION = 1
 _IN_MEMORY = 4 << 20  # bytes that may wait for the disk
 
 
-class Store:
-    """`path` and its directory are made if need be, for their owner alone. SinkError if that fails.
-
-    `kept` holds small values by name: change it, and the next commit writes it. `damaged` is where an unreadable file
-    was put, or "". Used by several threads.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.damaged = ""
-        self.trouble = ""  # why the last commit failed
-        self.kept: dict[str, Any] = {}
-        self._kept: dict[str, Any] = {}
-        self._lock = threading.RLock()
-        self._fresh: list[tuple[str, int, float, bytes]] = []
-        self._fresh_bytes = 0
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database = self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise SinkError(f"{self.path}: cannot be used: {error}") from None
-            self._put_aside()
-            self._database = self._open()
-        except OSError as error:
-            raise SinkError(f"{self.path}: cannot be made: {error.strerror}") from None
-
-    def commit(self) -> bool:
-        """Writes what came since the last commit. False if the disk would not: it stays in memory, see `trouble`."""
-        with self._lock:
-            changed = {name: value for name, value in self.kept.items() if self._kept.get(name) != value}
-            if not self._fresh and not changed:
-                return True
-            try:
-                with self._database:
-                    self._database.executemany("insert into lines values (?, ?, ?, ?)", self._fresh)
-                    self._database.executemany(
-                        "insert or replace into kept values (?, ?)",
-                        [(name, json.dumps(value)) for name, value in changed.items()],
-                    )
-            except sqlite3.Error as error:
-                self.trouble = str(error)
-                return False
-            self._fresh.clear()
-            self._fresh_bytes = 0
-            self._kept |= changed
-            self.trouble = ""
-            return True
-
-    def close(self) -> None:
-        """Commits; what the disk will not take is lost."""
-        self.commit()
-        with self._lock:
-            self._database.close()
-
-    def _open(self) -> sqlite3.Connection:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        os.close(descriptor)
-        database = sqlite3.connect(self.path, check_same_thread=False, timeout=5)
-        try:
-            database.execute("pragma journal_mode = wal")
-            database.execute("pragma synchronous = normal")
-            database.execute("pragma cache_size = -512")
-            (version,) = database.execute("pragma user_version").fetchone()
-            if version not in (0, _VERSION):
-                raise SinkError(f"{self.path}: written by another version of Panorama; move it away")
-            database.executescript(_SCHEMA)
-            database.execute(f"pragma user_version = {_VERSION}")
-            self._kept = {name: json.loads(value) for name, value in database.execute("select * from kept")}
-            database.execute("select count(*) from lines").fetchone()
-        except BaseException:
-            database.close()
-            raise
-        self.kept = dict(self._kept)
-        return database
-
-    def _put_aside(self) -> None:
-        self.damaged = f"{self.path}.damaged-{time.time_ns()}"
-        os.rename(self.path, self.damaged)
-        for end in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.path}{end}")
-
-
 class OnDisk:
-    """The queue of one sink in a Store, of at most `limit` bytes."""
+    """The queue named `sink` in a store, of at most `limit` bytes; it finds what an earlier process left."""
 
     def __init__(self, store: Store, sink: str, limit: int) -> None:
         self.limit = limit
         self._store = store
-        self._sink = sink
-        row = store._database.execute(
-            "select count(*), coalesce(sum(length(data)), 0), coalesce(max(number), 0) from lines where sink = ?",
-            (sink,),
-        ).fetchone()
-        self.lines, self.size, last = row
-        self._next = max(last, int(store.kept.get(f"number {sink}", 0))) + 1
-
-    @property
-    def oldest(self) -> float:
-        first = self.take(0, 1, 0)
-        return first[0].since if first else 0.0
+        table = store.join(sink, self)
+        self._id, self._table = table.id, table.name
+        self.lines, self.size, self.oldest = table.lines, table.size, table.oldest
+        self._fresh: deque[Waiting] = deque()  # put, and not on disk
+        self._fresh_bytes = 0
+        self._last = table.last  # number of the last line put
+        self._sealed = table.last  # and of the last that was committed
+        self._written = table.last  # and on disk
+        self._done = 0  # the receiver has all up to this one
+        self._deleted = 0  # and the disk has forgotten them
+        self._writing = self._deleting = 0  # what `_written` and `_deleted` will be after this transaction
 
     def put(self, data: bytes, since: float) -> bool:
-        store = self._store
-        with store._lock:
-            full = store.trouble and store._fresh_bytes + len(data) > _IN_MEMORY
-            if full or (self.lines and self.size + len(data) > self.limit):
+        if self._fresh_bytes + len(data) > _IN_MEMORY:
+            self._store.commit()
+        with self._store.memory:
+            waits_for_disk = self._fresh and self._fresh_bytes + len(data) > _IN_MEMORY
+            if waits_for_disk or (self.lines and self.size + len(data) > self.limit):
                 return False
-            store._fresh.append((self._sink, self._next, since, data))
-            store._fresh_bytes += len(data)
-            store.kept[f"number {self._sink}"] = self._next
-            self._next += 1
+            self._last += 1
+            self._fresh.append(Waiting(self._last, since, data))
+            self._fresh_bytes += len(data)
+            self.oldest = self.oldest if self.lines else since
             self.lines += 1
             self.size += len(data)
             return True
@@ -156,25 +58,69 @@ class OnDisk:
     def take(self, after: int, most_lines: int, most_bytes: int) -> list[Waiting]:
         taken: list[Waiting] = []
         size = 0
-        query = "select number, since, data from lines where sink = ? and number > ? order by number limit ?"
-        with self._store._lock:
-            for row in self._store._database.execute(query, (self._sink, after, most_lines)):
+        after = max(after, self._done)
+        query = f"select number, since, data from {self._table} where number > ? order by number limit ?"
+        with self._store.database() as database:
+            for row in database.execute(query, (after, most_lines)):
                 size += len(row[2])
                 if taken and size > most_bytes:
-                    break
+                    return taken
                 taken.append(Waiting(*row))
+            with self._store.memory:
+                in_memory = self._committed()
+            for item in in_memory:
+                if item.number > after:
+                    size += len(item.data)
+                    if taken and (size > most_bytes or len(taken) == most_lines):
+                        return taken
+                    taken.append(item)
         return taken
 
     def done(self, number: int) -> None:
-        counting = "select count(*), coalesce(sum(length(data)), 0) from lines where sink = ? and number <= ?"
-        store, given = self._store, (self._sink, number)
-        with store._lock:
-            try:
-                with store._database:
-                    lines, size = store._database.execute(counting, given).fetchone()
-                    store._database.execute("delete from lines where sink = ? and number <= ?", given)
-            except sqlite3.Error as error:  # the next call takes these as well; after a restart they would come twice
-                store.trouble = str(error)
-                return
-            self.lines -= lines
-            self.size -= size
+        sums = "count(*), coalesce(sum(length(data)), 0)"
+        counting = f"select {sums} from {self._table} where number > ? and number <= ?"
+        following = f"select since from {self._table} where number > ? order by number limit 1"
+        with self._store.database() as database:
+            lines, size = database.execute(counting, (self._done, number)).fetchone()
+            first = database.execute(following, (number,)).fetchone()
+            with self._store.memory:
+                self._done = number
+                while self._fresh and self._fresh[0].number <= number:
+                    lines += 1
+                    size += self._pop()
+                self.lines -= lines
+                self.size -= size
+                self.oldest = first[0] if first else self._fresh[0].since if self._fresh else 0.0
+
+    # what the store asks for
+
+    def seal(self) -> None:
+        self._sealed = self._last
+
+    def due(self) -> bool:
+        return self._written < self._sealed or self._deleted < self._done
+
+    def write(self, database: sqlite3.Connection) -> int:
+        with self._store.memory:
+            lines = self._committed()
+            self._writing, self._deleting = self._sealed, self._done
+        if self._deleted < self._deleting:
+            database.execute(f"delete from {self._table} where number <= ?", (self._deleting,))
+        rows = ((item.number, item.since, item.data) for item in lines)
+        database.executemany(f"insert into {self._table} values (?, ?, ?)", rows)
+        database.execute("update sinks set last = ? where id = ?", (self._writing, self._id))
+        return sum(len(item.data) for item in lines)
+
+    def written(self) -> None:
+        self._written, self._deleted = self._writing, self._deleting
+        while self._fresh and self._fresh[0].number <= self._written:
+            self._pop()
+
+    def _committed(self) -> list[Waiting]:
+        """What was committed and is not on disk."""
+        return list(takewhile(lambda item: item.number <= self._sealed, self._fresh))
+
+    def _pop(self) -> int:
+        size = len(self._fresh.popleft().data)
+        self._fresh_bytes -= size
+        return size

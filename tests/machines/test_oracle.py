@@ -10,28 +10,33 @@ from behavior_strategies import SECOND, behavior_texts, events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panorama.event import Event, Loss
+from panorama.event import Event, Held, Loss
 from panorama.machines.accounts import Accounts
 from panorama.machines.compiler import compile_behaviors
 from panorama.machines.engine import Engine
 from panorama.machines.oracle import Oracle
 from panorama.machines.spec import read_behaviors
 
+_MISSING = st.dictionaries(
+    st.integers(0, 30), st.sampled_from(["lost", "lost a while ago", "held", "held"]), max_size=3
+)
+
 patient = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @patient
-@given(texts=behavior_texts(), stream=events(), lost=st.sets(st.integers(0, 30), max_size=2))
-def test_engine_and_oracle_write_the_same_lines(texts: dict[str, str], stream: list[Event], lost: set[int]) -> None:
-    """Timeouts, saved values, children, exits, losses and both layers included."""
+@given(texts=behavior_texts(), stream=events(), missing=_MISSING)
+def test_engine_and_oracle_write_the_same_lines(
+    texts: dict[str, str], stream: list[Event], missing: dict[int, str]
+) -> None:
+    """Timeouts, saved values, children, exits, records that are missing and both layers included."""
     behaviors = read_behaviors(texts)
     engine, oracle = Engine(compile_behaviors(behaviors)), Oracle(behaviors)
     for number, event in enumerate(stream):
         assert engine.feed(event) == oracle.feed(event)
-        if number in lost:
-            loss = Loss(event.time, 0, number, 1)
-            engine.taint(loss)
-            oracle.taint(loss)
+        if number in missing:
+            engine.taint(_gap(missing[number], event))
+            oracle.taint(_gap(missing[number], event))
     end = stream[-1].time + 5 * SECOND
     assert engine.advance(end) == oracle.advance(end)
     assert engine.finish() == oracle.finish() == []
@@ -72,8 +77,8 @@ def test_the_same_events_give_the_same_lines(texts: dict[str, str], stream: list
 
 
 @patient
-@given(texts=behavior_texts(), stream=events(), lost=st.sets(st.integers(0, 30), max_size=2))
-def test_plans_change_nothing(texts: dict[str, str], stream: list[Event], lost: set[int]) -> None:
+@given(texts=behavior_texts(), stream=events(), missing=_MISSING)
+def test_plans_change_nothing(texts: dict[str, str], stream: list[Event], missing: dict[int, str]) -> None:
     """Neither lines nor accounts nor what is alive; streams come twice, so that plans are used again."""
     program = compile_behaviors(read_behaviors(texts))
     planning, stepping = Engine(program), Engine(program, plans=False)
@@ -83,13 +88,19 @@ def test_plans_change_nothing(texts: dict[str, str], stream: list[Event], lost: 
         assert len(planning) == len(stepping)
         for one, other in zip(_books(planning.accounts), _books(stepping.accounts), strict=True):
             assert one == other
-        if number in lost:
-            loss = Loss(event.time, 0, number, 1, since_boot=25)
-            planning.taint(loss)
-            stepping.taint(loss)
+        if number in missing:
+            planning.taint(_gap(missing[number], event))
+            stepping.taint(_gap(missing[number], event))
     assert planning.advance(event.time + 5 * SECOND) == stepping.advance(event.time + 5 * SECOND)
     assert planning.finish() == stepping.finish() == []
     assert planning.accounts.unexplained == stepping.accounts.unexplained
+
+
+def _gap(kind: str, event: Event) -> Loss | Held:
+    """Records missing before the next event."""
+    if kind == "held":
+        return Held(event.time, 3, 100, event.process)
+    return Loss(event.time, 0, 0, 1, since_boot=25 if kind == "lost a while ago" else 0)
 
 
 def _books(accounts: Accounts) -> tuple[Counter[str], ...]:

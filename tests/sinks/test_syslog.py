@@ -24,6 +24,7 @@ from test_sinks import assert_none_vanished, numbered, numbers, read_all
 from panorama.output.formats import formatter
 from panorama.output.text import text_line
 from panorama.sinks import Style, Syslog, open_sink
+from panorama.sinks.queues import Memory
 
 TEXT = formatter("text", UTC_CONTEXT)
 STYLE = Style("text", UTC_CONTEXT)
@@ -155,7 +156,7 @@ def test_a_daemon_that_reads_nothing_does_not_hold_us_up(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
         daemon.bind(path)
         daemon.setblocking(False)
-        sink = Syslog(TEXT, path, buffer_bytes=20_000)
+        sink = Syslog(TEXT, path, queue=Memory(20_000))
         for number in range(2000):
             sink.write(numbered(number))
         assert sink.waiting
