@@ -76,6 +76,14 @@ def test_every_field_arrives_where_it_belongs(decoder: Decoder) -> None:
     )
 
 
+def test_what_was_held_back_of_a_process_comes_with_its_records(decoder: Decoder) -> None:
+    """Beside the event, which is none the wiser; it is there for who takes it, whatever the record is about."""
+    decoder.decode(record("unlink", b"", b"f\0"))
+    assert decoder.held is None
+    decoder.decode(record("unlink", b"", b"f\0", flags="held", held=3, held_global=2**40))
+    assert decoder.held == (3, 2**40)
+
+
 def test_a_socket_has_its_ends_and_no_file(decoder: Decoder) -> None:
     fields = {"mode": 0o140777, "family": 2, "socket_type": 1, "socket": 99, "local_port": 22, "remote_port": 4711}
     event = decoder.decode(record("accept", **fields, protocol=6, local=b"\x0a\0\0\1", remote=b"\x0a\0\0\2"))

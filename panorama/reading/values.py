@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from .fields import Reading
 from .keys import Key
-from .nodes import Node, shortened
+from .nodes import Node
 from .trust import distrust
 
 __all__ = ["spelled", "value_of"]
@@ -57,10 +57,6 @@ def _several(reading: Reading, name: str, node: Node, key: Key) -> tuple[Any, ..
     if not nodes and key.default != ():
         reading.wrong(node, f"'{name}' is an empty list", "leave it out for the default")
         return None
-    for number, value in enumerate(values):
-        if value is not None and value in values[:number]:
-            reading.wrong(nodes[number], f"'{name}' has '{shortened(nodes[number].text)}' twice")
-            return None
     return None if None in values else tuple(values)
 
 
@@ -141,9 +137,9 @@ def _status(path: str) -> os.stat_result:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise _Wrong(f"cannot be used: {shortened(path)}: {error.strerror}") from None
+        raise _Wrong(f"cannot be used: {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
-        raise _Wrong(f"is no file: '{shortened(path)}'")
+        raise _Wrong(f"is no file: '{path}'")
     return status
 
 
@@ -156,9 +152,10 @@ def _file(node: Node) -> str:
 
 def _secret(node: Node) -> str:
     path = _file(node)
-    mode = stat.S_IMODE(_status(path).st_mode)
-    if mode & 0o007:
-        raise _Wrong(f"is no secret: everybody can use {shortened(path)}, mode {mode:04o}", f"chmod 0600 {path}")
+    status = _status(path)
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o007 or (mode & 0o070 and status.st_gid != 0):
+        raise _Wrong(f"is no secret: others than root can read {path}, mode {mode:04o}", f"chmod 0600 {path}")
     return path
 
 

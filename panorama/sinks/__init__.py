@@ -24,9 +24,9 @@ SINKS: dict[str, SinkType] = {
     "console": SinkType(console.KEYS, console.opened, keeps=False),
     "elasticsearch": SinkType(elasticsearch.KEYS, elasticsearch.opened, remote=True, formats=elasticsearch.FORMATS),
     "file": SinkType(file.KEYS, file.opened),
-    "journal": SinkType(journal.KEYS, journal.opened),
+    "journal": SinkType(journal.KEYS, journal.opened, structured=True),
     "kafka": SinkType(kafka.KEYS, kafka.opened, remote=True, formats=kafka.FORMATS),
-    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True),
+    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True, structured=True),
     "splunk": SinkType(splunk.KEYS, splunk.opened, remote=True, formats=splunk.FORMATS),
     "syslog": SinkType(syslog.KEYS, syslog.opened),
 }

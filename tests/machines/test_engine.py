@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from event_samples import SHELL, Dialogue, child_of, connection, eager, point, session
 
-from panorama.event import Event, Loss
+from panorama.event import Event, Held, Loss
 from panorama.machines.compiler import compile_behaviors
 from panorama.machines.engine import MOST_ANCESTORS, Engine
 from panorama.machines.machine import MOST_EVENTS
@@ -310,6 +310,58 @@ def test_a_loss_may_have_moved_a_machine_that_nobody_has_seen() -> None:
         ("changed", "certain"),
         ("removed", "certain"),
     ]
+
+
+MADE = """- {trigger: mkdir, source: idle, dest: made}
+- {trigger: rmdir, source: made, emit: pair}
+- {trigger: chmod, source: idle, emit: changed}"""
+
+
+def test_what_is_held_back_of_a_process_is_its_own_doubt() -> None:
+    """Its machines, those it has and those it will have, and nobody else's; until it ends."""
+    talk = Dialogue(behavior("pairs", MADE))
+    talk.say(point(CAT, "mkdir", "/x"), point(SSH, "mkdir", "/x"))
+    talk.engine.taint(Held(0, 7, 100, CAT))
+    talk.say(point(CAT, "rmdir", "/x"), point(SSH, "rmdir", "/x"), point(CAT, "chmod", "/x"), point(SSH, "chmod", "/x"))
+    assert [(line.process.command, line.verb, line.certainty) for line in talk.lines] == [
+        ("cat", "pair", "partial"),
+        ("ssh", "pair", "certain"),
+        ("cat", "changed", "partial"),
+        ("ssh", "changed", "certain"),
+    ]
+    talk.say(point(CAT, "exit"), point(CAT, "chmod", "/x"))
+    assert [line.certainty for line in talk.lines] == ["certain"]
+
+
+def test_a_parent_that_listens_shares_the_doubt() -> None:
+    """Only in the behavior that listens to children: what the parent does itself has not been held back."""
+    made = MADE.replace("trigger: mkdir", "trigger: child.mkdir")
+    talk = Dialogue(behavior("mine", MADE) | behavior("theirs", made))
+    talk.say(point(SHELL, "unlink", "/x"), point(CAT, "mkdir", "/x"))
+    talk.engine.taint(Held(0, 7, 100, CAT))
+    talk.say(point(SHELL, "chmod", "/x"), point(SHELL, "rmdir", "/x"))
+    assert [(line.behavior, line.verb, line.certainty) for line in talk.lines] == [
+        ("mine", "changed", "certain"),
+        ("theirs", "pair", "partial"),
+    ]
+
+
+def test_held_back_of_nobody_known_is_everybody_s_doubt() -> None:
+    """As after a loss: of all that had begun by then."""
+    talk = Dialogue(behavior("pairs", MADE))
+    talk.engine.taint(Held(0, 7, 100, since_boot=CAT.start + 1))
+    young = replace(CAT, pid=CAT.pid + 1, start=CAT.start + 2)
+    talk.say(point(CAT, "chmod", "/x"), point(young, "chmod", "/x"))
+    assert [line.certainty for line in talk.lines] == ["partial", "certain"]
+
+
+def test_doubts_are_bounded() -> None:
+    """Where too many processes are in doubt, so are all that began before the last of them."""
+    talk = Dialogue(behavior("pairs", MADE))
+    for number in range(16385):
+        talk.engine.taint(Held(0, 1, 100, replace(CAT, pid=number + 1, start=5000 + number)))
+    talk.say(point(CAT, "chmod", "/x"), point(replace(CAT, start=5000 + 16385), "chmod", "/x"))
+    assert [line.certainty for line in talk.lines] == ["partial", "certain"]
 
 
 def test_lines_of_a_process_and_its_parent_are_in_the_order_of_names() -> None:
