@@ -11,13 +11,13 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from output_samples import HOSTILE_NAMES, TIME, UTC_CONTEXT, read_line
 from receivers import Authority, eventually
-from servers import Elasticsearch, Failure, Server, Splunk
+from servers import Elasticsearch, Failure, Splunk
 
 from panorama.errors import SinkError
 from panorama.output.formats import formatter
@@ -25,7 +25,6 @@ from panorama.output.line import Line
 from panorama.sinks import SINKS, Setup, Style
 from panorama.sinks.queues import Memory, Queue
 from panorama.sinks.shipping import Shipped
-from panorama.sinks.spool import OnDisk, Store
 
 
 @pytest.fixture
