@@ -110,16 +110,22 @@ class Stream:
                 with unreachable():
                     count = self._socket.send(view, socket.MSG_NOSIGNAL)
             except BlockingIOError:
-                self._await(select.POLLOUT, time.monotonic() + self._timeout)
+                self._await_room()
             else:
                 self.handed += count
                 view = view[count:]
 
-    def _await(self, event: int, deadline: float) -> None:
+    def _await_room(self) -> None:
+        """Until it is worth another try: a receiver that takes bytes, however slowly, is not given up."""
+        taken, deadline = self.acknowledged(), time.monotonic() + self._timeout
+        while not self._await(select.POLLOUT, self._timeout / 10) and self.acknowledged() == taken:
+            if time.monotonic() > deadline:
+                raise Unreachable(f"the receiver took nothing for {self._timeout:g} s")
+
+    def _await(self, event: int, seconds: float) -> bool:
         poll = select.poll()
         poll.register(self._socket, event)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise Unreachable(f"the receiver took or said nothing for {self._timeout:g} s")
+        return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 class Datagrams:

@@ -106,6 +106,8 @@ class Shipped:
 
     def close(self) -> None:
         """Ships what waits, for two seconds at most. What is left is in `waiting`, and on disk if the queue is."""
+        if self._ending.is_set():
+            return
         self._intake.note()
         self._deadline = time.monotonic() + _CLOSING
         self._ending.set()
