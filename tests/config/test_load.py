@@ -16,6 +16,7 @@ from panorama.commands.options import configured
 from panorama.config import load
 from panorama.config.load import defaults, load_config
 from panorama.config.model import COMMAND_LINE, Config
+from panorama.config.settings import SETTINGS
 from panorama.errors import InputError, UsageError
 from panorama.output.notice import notice
 from panorama.sinks import SinkType
@@ -198,6 +199,21 @@ def test_a_configuration_that_others_could_write_is_refused(tmp_path: Path, monk
         f"{path}:1:1: others than root can write it, mode 0666; chmod 0644 {path}",
         f"{path}:1:1: its folder is not safe: others than root can write it, mode 0757; chmod 0755 {tmp_path}",
     ]
+
+
+def test_a_spool_that_others_could_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file as well, where its place is that of the file there could be."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_UID", str(os.getuid()))
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    spool.chmod(0o707)
+    what = f"'spool.folder', {spool}: others than root can write it, mode 0707; chmod 0705 {spool}"
+    assert refused(tmp_path, f"spool: {{folder: {spool}}}\n") == [f"1:17: {what}"]
+    monkeypatch.setitem(SETTINGS, "spool.folder", replace(SETTINGS["spool.folder"], default=str(spool)))
+    with pytest.raises(InputError) as caught:
+        load_config()
+    assert str(caught.value) == f"/etc/panorama/panorama.yaml:1:1: {what}"
 
 
 def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:
