@@ -126,7 +126,10 @@ def test_keys_of_a_type_are_held_against_each_other(tmp_path: Path, pigeon: Sink
         "  a: {type: pigeon, name: Emil}\n"
         "  b: {type: pigeon, loft: x.example:1, ring: name, name: Emil, rest: 90s}\n"
         "  c: {type: pigeon, loft: x.example, format: v6}\n"
-        "  d: {type: pigeon, loft: x.example:0, home: 'https://me:pw@x.example'}\n",
+        "  d: {type: pigeon, loft: x.example:0, home: 'https://me:pw@x.example'}\n"
+        "  e: {type: pigeon, loft: 'x:1', fast: true, pay: corn, tip: pea}\n"
+        "  f: {type: pigeon, loft: 'x:1', tip: pea}\n"
+        "  g: {type: pigeon, loft: 'x:1', fast: 1, pay: corn}\n",
     ) == [
         "2:3: the key 'loft' is missing; it is where it flies to",
         "2:27: 'name' makes sense only with ring: name",
@@ -135,6 +138,8 @@ def test_keys_of_a_type_are_held_against_each_other(tmp_path: Path, pigeon: Sink
         "4:46: a sink of type 'pigeon' cannot carry 'v6'; it takes json, text",
         "5:27: 'loft' cannot be 'x.example:0'; it takes host:port, or [v6]:port",
         "5:46: 'home' has a user or password in it; secrets belong in files that only root can read",
+        "7:39: 'tip' makes sense only with pay",
+        "8:40: 'fast' cannot be '1'; it takes true or false",
     ]
 
 
