@@ -74,6 +74,7 @@ class Server:
         self._url = str(values["url"]).rstrip("/")
         parts = urlsplit(self._url)
         self._tls = parts.scheme == "https"
+        self._host = parts.hostname or ""
         if parts.query or parts.fragment:
             raise SinkError(f"url: {self._url}: takes no '?' or '#'")
         for key in ("server_name", "certificate", "key"):
@@ -82,7 +83,7 @@ class Server:
         self._pool: Any = None
         self._headers: dict[str, str] = {}
         self._connect()  # whatever is wrong with files is said now
-        if self._headers.get("Authorization") and not self._tls and not _is_this_machine(parts.hostname or ""):
+        if self._headers.get("Authorization") and not self._tls and not _is_this_machine(self._host):
             raise SinkError(f"url: {self._url}: a secret would go over the network as it is; set url to https://...")
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -109,8 +110,10 @@ class Server:
                 enforce_content_length=True,
             )
             data = _read(answer)
+        except urllib3.exceptions.SSLError as error:
+            raise Unreachable(_reason(error, "the server's certificate is refused")) from None
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            raise Unreachable(_reason(error)) from None
+            raise Unreachable(_reason(error, "the connection broke")) from None
         return Answer(answer.status, data, answer.headers.get("Location", "") if 300 <= answer.status < 400 else "")
 
     def close(self) -> None:
@@ -130,8 +133,10 @@ class Server:
         if self._tls:
             from .tls import TlsFiles
 
-            files = TlsFiles(self._name, values["ca"], values["certificate"] or "", values["key"] or "")
-            options |= {"ssl_context": files.context(), "cert_reqs": "CERT_REQUIRED"}
+            context = TlsFiles(self._name, values["ca"], values["certificate"] or "", values["key"] or "").context()
+            if _is_address(self._host) and not values["server_name"]:
+                context.check_hostname = False  # urllib3 1.26 tells OpenSSL no addresses; both 1.26 and 2 then check
+            options |= {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}
             if values["server_name"]:
                 options["server_hostname"] = values["server_name"]
         self._headers = {"User-Agent": "panorama", "Accept-Encoding": "identity"}
@@ -158,15 +163,19 @@ def _read(answer: Any) -> bytes:
     return b"".join(parts)
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return bool(ipaddress.ip_address(host))
     except ValueError:
-        return host == "localhost"
+        return False
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause that has words for people."""
+def _is_this_machine(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+
+
+def _reason(error: BaseException, otherwise: str) -> str:
+    """The outermost cause that has words for people."""
     causes = []
     cause: BaseException | None = error
     while cause is not None:
@@ -183,4 +192,4 @@ def _reason(error: BaseException) -> str:
             return "the server does not answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return f"the server cannot be reached: {cause.strerror}"
-    return f"the connection broke: {shown(str(error))}"
+    return f"{otherwise}: {shown(str(error))}"
