@@ -47,6 +47,7 @@ _KINDS = {
     "path": "absolute path",
     "file": "absolute path of a file that only root can write",
     "secret": "absolute path of a file that only root can read",
+    "created": "absolute path of a file",
     "address": "host:port or [v6]:port",
     "url": "http:// or https://",
     "flag": "true or false",
@@ -62,7 +63,8 @@ _KINDS = {
 # where a key that has no default gives no example
 _STAND_INS = {
     "text": "panorama",
-    "path": "/var/log/panorama.log",
+    "path": "/srv/panorama",
+    "created": "/var/log/panorama.log",
     "file": "/etc/panorama/NAME.pem",
     "secret": "/etc/panorama/NAME.secret",
     "address": "siem.example:6514",

@@ -18,8 +18,9 @@ __all__ = ["Section", "condition"]
 class Section:
     """The values that a mapping has for the keys of a table, each with its place; what is wrong is a Problem.
 
-    `prefix` stands before each key in `origins`. `others` are keys of the mapping that the caller
-    reads. A key with nothing behind it counts as left out, as does one that is wrong: `given` are those that are there.
+    `prefix` stands before each key in `origins`. `others` are keys of the mapping that the caller reads. A key with
+    nothing behind it counts as left out. `given` are the nodes of those that are there, right or wrong; `values` are
+    those that are right.
     """
 
     def __init__(
@@ -33,9 +34,9 @@ class Section:
         self._prefix = prefix
         self._level(node, "", others)
 
-    def complete(self, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def complete(self) -> dict[str, Any]:
         """Every key of the table with its value or default."""
-        return {name: key.default for name, key in self._table.items()} | dict(defaults or {}) | self.values
+        return {name: key.default for name, key in self._table.items()} | self.values
 
     def check(self, node: Node) -> None:
         """Asks for keys that are needed, and refuses those that make no sense with the others; `node` is the whole."""

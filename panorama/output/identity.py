@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .context import Context
@@ -48,30 +48,33 @@ _CEF_KEY = re.compile(r"(?:\A| )(\w+)=")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Unique with host, boot id and sequence; `previous` is None where it is the number before."""
+    """Unique with host, boot id and sequence; `previous` is None where it is the number before.
+
+    `text` is the line as its format made it, without what a syslog header put in front.
+    """
 
     host: str
     boot_id: str
     sequence: int
     previous: int | None = None
     chain: str = ""
+    text: str = field(default="", compare=False)
 
 
 def identity(text: str) -> Identity | None:
     """The identity in one line of text."""
     text = text.removesuffix("\n")
+    found = None
     if header := _RFC5424.match(text):
         found = _in_structured_data(header[1])
-        if found:
-            return found
         text = text[header.end() :].removeprefix("\ufeff")
     elif header := _RFC3164.match(text):
         text = text[header.end() :]
-    if text.startswith("{"):
-        return _in_json(text)
-    if text.startswith("CEF:"):
-        return _in_cef(text)
-    return None
+    if not found and text.startswith("{"):
+        found = _in_json(text)
+    if not found and text.startswith("CEF:"):
+        found = _in_cef(text)
+    return replace(found, text=text) if found else None
 
 
 def structured_data(line: Line, context: Context) -> str:

@@ -19,6 +19,7 @@ KINDS = {
     "path": "str, an absolute path",
     "file": "str, the absolute path of a file that is there and that only root can write",
     "secret": "str, the absolute path of a file that is there and that only root can read",
+    "created": "str, the absolute path of a file that is made if need be, in a folder that is there",
     "address": "(host, port); `host:port`, `[v6]:port`",
     "url": "str, http:// or https:// with a host",
     "flag": "bool",

@@ -133,6 +133,14 @@ def _path(node: Node) -> str:
     return node.text
 
 
+def _created(node: Node) -> str:
+    path = _path(node)
+    if not os.path.isdir(os.path.dirname(path)) or os.path.isdir(path):
+        what = "is a folder" if os.path.isdir(path) else f"cannot be made, there is no folder {os.path.dirname(path)}"
+        raise _Wrong(what)
+    return path
+
+
 def _status(path: str) -> os.stat_result:
     try:
         status = os.stat(path)
@@ -184,6 +192,7 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "path": _path,
     "file": _file,
     "secret": _secret,
+    "created": _created,
     "address": _address,
     "url": _url,
     "flag": _flag,
@@ -198,6 +207,7 @@ _WANTED = {
     "path": "an absolute path",
     "file": "the absolute path of a file",
     "secret": "the absolute path of a file",
+    "created": "the absolute path of a file",
     "address": "host:port, or [v6]:port",
     "url": "http://host or https://host, with a port and a path if need be",
     "flag": "true or false",

@@ -107,10 +107,12 @@ class Stream:
         view = memoryview(data)
         while view:
             try:
-                with unreachable():
-                    count = self._socket.send(view, socket.MSG_NOSIGNAL)
+                count = self._socket.send(view, socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 self._await_room()
+            except OSError as error:
+                self.check()  # what it said before it left tells more
+                raise Unreachable(_reason(error)) from None
             else:
                 self.handed += count
                 view = view[count:]
@@ -160,7 +162,7 @@ class Datagrams:
 
     def check(self) -> bool:
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise Unreachable(os.strerror(error).lower())
+            raise Unreachable(_reason(OSError(error, os.strerror(error))))
         return self._ended
 
     def end(self) -> None:
@@ -175,7 +177,11 @@ class unreachable(contextlib.AbstractContextManager[None]):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
-            raise Unreachable((error.strerror or str(error)).lower()) from None
+            raise Unreachable(_reason(error)) from None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _notice_dead_peers(connection: socket.socket, timeout: float) -> None:

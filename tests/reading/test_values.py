@@ -43,6 +43,7 @@ def read(text: str, key: Key) -> tuple[Any, list[str]]:
         ("texts", "a", ("a",)),
         ("texts", "[a, 5, true]", ("a", "5", "true")),
         ("words", "[red, blue]", ("red", "blue")),
+        ("created", "/dev/new", "/dev/new"),
         ("paths", "/a b", ("/a b",)),
         ("url", "https://[::1]:9200/a/b", "https://[::1]:9200/a/b"),
     ],
@@ -83,6 +84,8 @@ def test_ways_to_write_a_value(kind: str, text: str, value: Any) -> None:
         ("words", "[red, [blue]]", "'x' cannot hold a list; it takes one word"),
         ("texts", "{a: b}", "'x' cannot hold a mapping; it takes text"),
         ("time", "[1s]", "'x' cannot be a list; it takes a number and ms, s, m, h or d, like 30s"),
+        ("created", "/gone/log", "'x' cannot be made, there is no folder /gone; "),
+        ("created", "/dev", "'x' is a folder; "),
         ("file", "/dev/null", "'x' is no file: '/dev/null'; "),
     ],
 )
