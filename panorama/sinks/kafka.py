@@ -30,7 +30,7 @@ KEYS = {
     "tls": Key("flag", "whether to use TLS", False),
     "ca": Key("file", "TLS: whose certificates are trusted, PEM", "/etc/ssl/certs/ca-certificates.crt"),
     "certificate": Key("file", "TLS: our own certificate, with those between it and the authority, PEM"),
-    "key": Key("secret", "TLS: the key of that certificate, PEM, if it is not in the same file"),
+    "key": Key("secret", "TLS: its key, PEM, if that is not in the same file", example="/etc/panorama/client.key"),
     "sasl": Key(
         "word",
         "how to log in",
@@ -38,7 +38,7 @@ KEYS = {
         choices=("none", "plain", "scram-sha-256", "scram-sha-512"),
     ),
     "user": Key("text", "SASL: the user"),
-    "password_file": Key("secret", "SASL: a file with the user's password"),
+    "password_file": Key("secret", "SASL: a file with the user's password", example="/etc/panorama/kafka.password"),
     "compression": Key("word", "how batches are compressed", "gzip", choices=("none", "gzip", "snappy", "lz4", "zstd")),
     "message_size": Key(
         "size", "longest message; the brokers' message.max.bytes", 1000000, least=1000, most=1000000000

@@ -102,6 +102,9 @@ class Server:
         """Nobody listens any more, and connections end."""
         self._http.shutdown()
         self._http.server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

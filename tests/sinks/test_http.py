@@ -147,6 +147,11 @@ def test_without_compress_bodies_go_as_they_are(elastic: Elasticsearch) -> None:
         (Failure(403), "the server refuses us: 403 Forbidden"),
         (Failure(200, b"<html>log in here</html>"), "the server's answer is not that of a bulk request; is url right?"),
         (Failure(200, b'{"items":[]}'), "the server's answer is not that of a bulk request; is url right?"),
+        (Failure(200, b"[" * 99999), "the server's answer is not that of a bulk request; is url right?"),
+        (
+            Failure(200, b'{"items":[{"create":{"status":503,"error":"shut\\u001b"}}]}'),
+            "the server's answer is not that of a bulk request; is url right?",
+        ),
         (Failure(reset=True), "the server cannot be reached: Connection reset by peer"),
         (Failure(200, seconds=2.0, late=True), "the server does not answer in time"),
         (
@@ -181,6 +186,17 @@ def test_an_answer_that_breaks_off_makes_no_second_document(elastic: Elasticsear
     assert elastic.sequences == [1, 2, 3]
     assert set(elastic.offered.values()) == {2}
     assert sink.dropped == 0
+
+
+def test_a_connection_that_ended_while_it_was_idle_costs_nothing(elastic: Elasticsearch) -> None:
+    sink = opened("elasticsearch", elastic.url)
+    write(sink, 1)
+    shipped(sink)
+    elastic.hang_up()
+    write(sink, 2)
+    shipped(sink)
+    assert (elastic.sequences, elastic.connections, sink.trouble) == ([1, 2], 2, "")
+    sink.close()
 
 
 def test_an_endless_answer_is_not_kept_in_memory(elastic: Elasticsearch) -> None:
@@ -534,6 +550,15 @@ def test_lines_that_are_never_indexed_come_again(splunk: Splunk, token: Path) ->
     assert [event["event"]["sequence"] for event in splunk.events] == [1, 2, 1, 2]
     channels = [request.headers["X-Splunk-Request-Channel"] for request in splunk.requests]
     assert len(set(channels)) == 2  # a new one after the trouble
+
+
+def test_an_event_that_is_refused_needs_no_acknowledgement(splunk: Splunk, token: Path) -> None:
+    splunk.bad = "file-1"
+    sink = opened("splunk", splunk.url, token_file=token, acknowledge=True)
+    write(sink, 1)
+    shipped(sink)
+    assert sink.transport.refused == 1
+    sink.close()
 
 
 def test_a_token_without_acknowledgement_is_said(splunk: Splunk, token: Path) -> None:
