@@ -23,7 +23,8 @@ TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-clien
 	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs \
 	scdoc:/usr/bin/scdoc man-db:/usr/bin/man \
 	python3-urllib3:/usr/lib/python3/dist-packages/urllib3/__init__.py \
-	python3-confluent-kafka:/usr/lib/python3/dist-packages/confluent_kafka/__init__.py
+	python3-confluent-kafka:/usr/lib/python3/dist-packages/confluent_kafka/__init__.py \
+	python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
 # programs that the benchmarks run or compare with; auditd starts when it is installed, and is compared with if stopped
 BENCHED := gcc:/usr/bin/gcc libc6-dev:/usr/include/stdlib.h rsyslog:/usr/sbin/rsyslogd auditd:/usr/sbin/auditd \
 	redis-tools:/usr/bin/redis-benchmark git:/usr/bin/git
