@@ -41,7 +41,7 @@ HTTP_KEYS = {
 
 _LONGEST_ANSWER = 4 << 20
 _LONGEST_REASON = 200
-_GZIP_LEVEL = 1  # a third of the time of the default, for a tenth more bytes
+_GZIP_LEVEL = 1  # of 500 lines it makes an 18th, in half the time that level 6 takes for a 23rd
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class Server:
         self._pool: Any = None
         self._headers: dict[str, str] = {}
         self._connect()  # whatever is wrong with files is said now
-        if self._headers.get("Authorization") and not self._tls and not _is_this_machine(self._host):
+        stays_here = _is_this_machine(self._host) and not values["proxy"]
+        if self._headers.get("Authorization") and not self._tls and not stays_here:
             raise SinkError(f"url: {self._url}: a secret would go over the network as it is; set url to https://...")
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -102,7 +103,8 @@ class Server:
             body, sent = gzip.compress(body, _GZIP_LEVEL), sent | {"Content-Encoding": "gzip"}
         try:
             answer = self._pool.urlopen(
-                *("POST", self._url + path),
+                "POST",
+                self._url + path,
                 body=body,
                 headers=sent,
                 redirect=False,
@@ -130,7 +132,7 @@ class Server:
         except ImportError:
             raise SinkError("the Python library urllib3 is missing; try: apt install python3-urllib3") from None
         values = self._values
-        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "block": True}
+        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1}
         options["timeout"] = urllib3.Timeout(connect=values["timeout"], read=values["timeout"])
         if self._tls:
             from .tls import TlsFiles

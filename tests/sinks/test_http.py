@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from output_samples import HOSTILE_NAMES, TIME, UTC_CONTEXT, read_line
 from receivers import Authority, eventually
-from servers import Elasticsearch, Failure, Splunk
+from servers import Elasticsearch, Failure, Splunk, Tunnel
 
 from panorama.errors import SinkError
 from panorama.output.formats import formatter
@@ -432,6 +432,19 @@ def test_lines_go_over_tls_with_a_certificate_of_our_own(tmp_path: Path, token: 
     write(sink, 1, 2)
     sink.close()
     server.stop()
+    assert [event["event"]["sequence"] for event in server.events] == [1, 2]
+
+
+def test_tls_goes_through_a_proxy_to_the_end(tmp_path: Path, token: Path) -> None:
+    authority = Authority(tmp_path / "a")
+    server = Splunk(served(authority, "siem.invalid"), "Splunk t0k3n")
+    tunnel = Tunnel(server.address)
+    sink = opened("splunk", "https://siem.invalid:8088", token_file=token, ca=authority.ca, proxy=tunnel.url)
+    write(sink, 1, 2)
+    sink.close()
+    tunnel.close()
+    server.stop()
+    assert [request.rpartition(b" ")[0] for request in tunnel.asked] == [b"CONNECT siem.invalid:8088"]
     assert [event["event"]["sequence"] for event in server.events] == [1, 2]
 
 
