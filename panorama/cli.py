@@ -15,17 +15,20 @@ from types import ModuleType
 from typing import NoReturn
 
 from . import __version__
-from .commands import doctor, record, replay, run, watch
+from .commands import config, doctor, record, replay, run, status, verify, watch
 from .errors import PanoramaError, ReaderGone, UsageError
 from .plain import nearest
 
-__all__ = ["main"]
+__all__ = ["main", "parsers"]
 
 _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "run": (run, "watch the machine until stopped (the default)"),
     "watch": (watch, "run a command and print what it does"),
     "record": (record, "keep events in a trace"),
     "replay": (replay, "print the lines of traces; needs neither root nor a kernel"),
+    "status": (status, "what the running service says of itself"),
+    "config": (config, "check the configuration, or show what holds"),
+    "verify": (verify, "whether shipped lines are complete and unaltered"),
     "doctor": (doctor, "say what this machine offers and what is missing"),
 }
 
@@ -37,18 +40,18 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see: {self.prog} --help")
 
 
-def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+def parsers() -> tuple[_Parser, dict[str, _Parser]]:
     """The parser, and that of each command."""
     parser = _Parser(
         prog="panorama", description="Writes down what programs do: one line for each thing done, not for each syscall."
     )
     parser.add_argument("--version", action="version", version=f"panorama {__version__}")
     words = parser.add_subparsers(dest="word", metavar="COMMAND")
-    parsers = {}
+    made = {}
     for word, (module, summary) in _COMMANDS.items():
-        parsers[word] = words.add_parser(word, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        module.add(parsers[word])
-    return parser, parsers
+        made[word] = words.add_parser(word, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        module.add(made[word])
+    return parser, made
 
 
 def _parsed(given: list[str]) -> argparse.Namespace:
@@ -57,11 +60,11 @@ def _parsed(given: list[str]) -> argparse.Namespace:
     if not given[0].startswith("-") and given[0] not in _COMMANDS:
         near = nearest(given[0], _COMMANDS) or f"; there are {', '.join(_COMMANDS)}"
         raise UsageError(f"there is no command '{given[0]}'{near}")
-    parser, parsers = _parsers()
+    parser, commands = parsers()
     parsed, rest = parser.parse_known_args(given)
     if rest:
         option = rest[0].partition("=")[0]
-        known = parsers[parsed.word]
+        known = commands[parsed.word]
         options = re.findall(r"--([a-z-]+)", known.format_help())
         near = nearest(option[2:], options).replace("'", "'--", 1) if option.startswith("--") else ""
         kind = "unknown option" if option.startswith("-") else "nothing to do with"

@@ -31,6 +31,8 @@ class Process:
     exe: str = ""  # absolute path of the executable, empty where it could not be learned
     argv: tuple[str, ...] = ()
     container: str = ""  # container id, empty on the host itself
+    parent_exe: str = ""  # what the parent ran when it made this process
+    parent_argv: tuple[str, ...] = ()
 
     @property
     def key(self) -> ProcessKey:

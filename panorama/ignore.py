@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ignore rules: what is left out of the lines, by name and with a count.
 
-Rules come from behaviors/ignore.yaml, which documents them. What in them is a kind, a file system or a plain path is
-handed to the kernel (demand.py); paths are all looked at here as well, so that a replay gives the same lines.
+Rules come from behaviors/ignore.yaml, which documents them, and from files like it. What in them is a kind, a file
+system or a plain path is handed to the kernel (demand.py); paths are all looked at here as well, so that a replay gives
+the same lines.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError, Problem
 from .event import Event
 from .machines.globs import path_glob
-from .reading.nodes import Node, read
+from .reading.fields import Reading, suggestion
+from .reading.nodes import Node, read, shortened
 from .reading.trust import distrust
 
 __all__ = ["FILESYSTEMS", "KINDS", "IgnoreRules", "Rule", "load_ignore"]
@@ -48,7 +49,7 @@ KINDS = {"anonymous": 0, "pipe": 1, "character": 2, "directory": 4, "block": 6}
 _READING = frozenset(("open", "read", "close"))
 MOST_RULES = 64  # RULES in bpf/record.h
 _TESTS = "path, filesystem, kind, exe"
-_KEYS = ("rule", "summary", "path", "filesystem", "kind", "exe", "access")
+_KEYS = ("rule", "summary", "enabled", "path", "filesystem", "kind", "exe", "access")
 _PREFIX_NAMES, _PREFIX_BYTES = 4, 60  # PREFIX_NAMES and PREFIX_ROOM in bpf/record.h
 
 
@@ -63,6 +64,7 @@ class Rule:
     kinds: tuple[str, ...] = ()
     exes: tuple[str, ...] = ()
     only_read: bool = False
+    enabled: bool = True
 
     @property
     def alone(self) -> bool:
@@ -151,87 +153,82 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     return test
 
 
-def load_ignore(path: Path) -> IgnoreRules:
-    """The rules in `path`. InputError has everything wrong with them; a missing file is no rules."""
-    if not path.exists():
-        return IgnoreRules([])
+def load_ignore(*paths: Path) -> IgnoreRules:
+    """The rules in `paths` that are on. A rule of a later file replaces the one of the same name in an earlier file.
+
+    InputError has everything wrong with them; a missing file is no rules.
+    """
     problems: list[Problem] = []
-    document = read(path, problems)
-    rules = []
-    if document:
-        node, status = document
-        for place, found in ((path, status), (path.parent, path.parent.stat())):
-            if wrong := distrust(str(place), found, os.geteuid(), os.environ):
-                problems.append(Problem(str(place), 1, 1, wrong[0], wrong[1]))
-        rules = _rules(node, str(path), problems)
+    rules: dict[str, Rule] = {}
+    for path in paths:
+        document = read(path, problems) if os.path.exists(path) else None
+        if document:
+            node, status = document
+            for place, found in ((path, status), (path.parent, path.parent.stat())):
+                if wrong := distrust(str(place), found, os.geteuid(), os.environ):
+                    problems.append(Problem(str(place), 1, 1, wrong[0], wrong[1]))
+            reading = Reading(str(path), problems)
+            rules |= _rules(reading, node, rules)
+            on = sum(rule.enabled for rule in rules.values())
+            if on > MOST_RULES:
+                reading.wrong(node, f"{on} rules; {MOST_RULES} at most")
     if problems:
         raise InputError(problems)
-    return IgnoreRules(rules)
+    return IgnoreRules(rule for rule in rules.values() if rule.enabled)
 
 
-def _rules(node: Node, path: str, problems: list[Problem]) -> list[Rule]:
+def _rules(reading: Reading, node: Node, before: Mapping[str, Rule]) -> dict[str, Rule]:
+    """The rules of one file by name; `before` are those of earlier files."""
     listed = node.value.get("ignore") if isinstance(node.value, dict) else None
     if listed is None or not isinstance(listed.value, list) or len(node.value) != 1:
-        problems.append(Problem(path, node.line, node.column, "the one key here is 'ignore', a list of rules"))
-        return []
-    rules: list[Rule] = []
-    for item in listed.value:
-        rule = _rule(item, path, problems)
-        if rule and rule.name in {other.name for other in rules}:
-            problems.append(Problem(path, item.line, item.column, f"a second rule '{rule.name}'"))
+        reading.wrong(node, "the one key here is 'ignore', a list of rules")
+        return {}
+    rules: dict[str, Rule] = {}
+    for item in reading.mappings(node, "ignore", "a rule"):
+        rule = _rule(reading, item, before)
+        if rule and rule.name in rules:
+            reading.wrong(item, f"a second rule '{rule.name}'")
         elif rule:
-            rules.append(rule)
-    if len(rules) > MOST_RULES:
-        problems.append(Problem(path, listed.line, listed.column, f"{len(rules)} rules; {MOST_RULES} at most"))
+            rules[rule.name] = rule
     return rules
 
 
-def _rule(item: Node, path: str, problems: list[Problem]) -> Rule | None:
-    before = len(problems)
-    if not isinstance(item.value, dict):
-        problems.append(Problem(path, item.line, item.column, f"a rule is a mapping, not {item.kind}"))
-        return None
-    for key, place in item.keys.items():
-        if key not in _KEYS:
-            problems.append(Problem(path, place.line, place.column, f"unknown key '{key}'", _nearest(key, _KEYS)))
-
-    def words(key: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
-        value = item.value.get(key)
-        if value is None:
-            return ()
-        found = value.value if isinstance(value.value, list) else [value]
-        for word in found:
-            if not isinstance(word.value, str) or not word.value:
-                problems.append(Problem(path, word.line, word.column, f"'{key}' takes text, not {word.kind}"))
-            elif allowed and word.value not in allowed:
-                said = f"unknown {key} '{word.value}'"
-                problems.append(Problem(path, word.line, word.column, said, _nearest(word.value, allowed)))
-            elif key in ("path", "exe") and not word.value.startswith("/"):
-                problems.append(Problem(path, word.line, word.column, f"'{word.value}' is no absolute path"))
-        return tuple(str(word.value) for word in found)
-
-    name, access = words("rule"), words("access", ("read", "any"))
-    if len(name) != 1:
-        problems.append(Problem(path, item.line, item.column, "a rule without a name", "begin it with 'rule: NAME'"))
+def _rule(reading: Reading, item: Node, before: Mapping[str, Rule]) -> Rule | None:
+    problems = len(reading.problems)
+    reading.keys(item, _KEYS)
     rule = Rule(
-        name="".join(name[:1]),
-        summary="".join(words("summary")),
-        paths=words("path"),
-        filesystems=words("filesystem", FILESYSTEMS),
-        kinds=words("kind", KINDS),
-        exes=words("exe"),
-        only_read=access == ("read",),
+        name=reading.text(item, "rule"),
+        summary=reading.text(item, "summary"),
+        paths=_words(reading, item, "path"),
+        filesystems=_words(reading, item, "filesystem", FILESYSTEMS),
+        kinds=_words(reading, item, "kind", KINDS),
+        exes=_words(reading, item, "exe"),
+        only_read=reading.choice(item, "access", ("read", "any"), "any") == "read",
+        enabled=reading.flag(item, "enabled", True),
     )
-    if not (rule.paths or rule.filesystems or rule.kinds or rule.exes):
-        problems.append(Problem(path, item.line, item.column, "a rule that ignores everything", f"add one of {_TESTS}"))
+    tests = rule.paths or rule.filesystems or rule.kinds or rule.exes
+    if not rule.name:
+        reading.wrong(item, "a rule without a name", "begin it with 'rule: NAME'")
+    elif not rule.enabled and not tests:
+        if rule.name not in before:
+            what = f"there is no rule '{shortened(rule.name)}' to switch off in an earlier file"
+            reading.wrong(item.value["rule"], what, suggestion(rule.name, before))
+    elif not tests:
+        reading.wrong(item, "a rule that ignores everything", f"add one of {_TESTS}")
     elif (rule.filesystems or rule.kinds) and not rule.alone:
-        said = "'kind' and 'filesystem' stand alone in a rule"
-        problems.append(Problem(path, item.line, item.column, said, "make two rules of it"))
+        reading.wrong(item, "'kind' and 'filesystem' stand alone in a rule", "make two rules of it")
     elif rule.kinds and rule.only_read:
-        problems.append(Problem(path, item.line, item.column, "'kind' has no 'access'", "leave it out"))
-    return rule if len(problems) == before else None
+        reading.wrong(item, "'kind' has no 'access'", "leave it out")
+    return rule if len(reading.problems) == problems else None
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+def _words(reading: Reading, item: Node, key: str, known: Iterable[str] = ()) -> tuple[str, ...]:
+    if key not in item.value:
+        return ()
+    found = reading.words(item.value[key], key)
+    for word in found:
+        if known and word.text not in known:
+            reading.unknown(word, key, known)
+        elif not known and not word.text.startswith("/"):
+            reading.wrong(word, f"'{shortened(word.text)}' is no absolute path")
+    return tuple(word.text for word in found)

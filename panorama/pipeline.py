@@ -22,7 +22,7 @@ _BATCH = 256
 
 
 class Pipeline:
-    """Feed it items in order with `take`, then `finish` once. `deliver` gets each line, numbered from 1.
+    """Feed it items in order with `take`, then `finish` once. `deliver` gets each line.
 
     It reads no clock: what it does depends on the items alone, so a trace gives the same lines again. What was lost or
     held back is told in the name of `recorder`, the Panorama that sensed it: this process unless given.
@@ -111,7 +111,6 @@ class Pipeline:
     def _write(self, lines: list[Line]) -> None:
         for line in lines:
             self.lines += 1
-            line.sequence = self.lines
             self._deliver(line)
 
 

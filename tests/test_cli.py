@@ -23,6 +23,7 @@ from panorama.machines.compiler import compile_behaviors
 from panorama.machines.spec import load_behaviors
 from panorama.output.context import Context
 from panorama.output.formats import FORMATS, formatter
+from panorama.output.line import Line
 from panorama.paths import BEHAVIORS
 from panorama.pipeline import Pipeline
 from panorama.trace import TraceHeader, create_trace
@@ -92,11 +93,13 @@ def expected(name: str, debug: bool = False) -> bytes:
     """The lines by the Python interface."""
     loaded = Loaded(compile_behaviors(load_behaviors([BEHAVIORS])), load_ignore(BEHAVIORS / "ignore.yaml"))
     make = formatter(name, Context(host="ep1", boot_id="b1", debug=debug))
-    lines: list[str] = []
-    pipeline = Pipeline(loaded.program, loaded.rules, lambda line: lines.extend(make(line)))
+    lines: list[Line] = []
+    pipeline = Pipeline(loaded.program, loaded.rules, lines.append)
     pipeline.take(ITEMS)
     pipeline.finish()
-    return "".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace")
+    for number, line in enumerate(lines, 1):
+        line.sequence = number
+    return "".join(text + "\n" for line in lines for text in make(line)).encode("utf-8", "backslashreplace")
 
 
 def test_version_and_help() -> None:
@@ -120,7 +123,10 @@ def test_version_and_help() -> None:
         (["-z"], "unknown option '-z'; see: panorama run --help"),
         (["run", "now"], "nothing to do with 'now'; see: panorama run --help"),
         (["wach"], "there is no command 'wach'; did you mean 'watch'?"),
-        (["xyzzy"], "there is no command 'xyzzy'; there are run, watch, record, replay, doctor"),
+        (
+            ["xyzzy"],
+            "there is no command 'xyzzy'; there are run, watch, record, replay, status, config, verify, doctor",
+        ),
         (
             ["run", "--format", "jsn"],
             "argument --format: there is no format 'jsn'; did you mean 'json'?; see: panorama run --help",

@@ -29,11 +29,18 @@ def record(trigger: str, /, *texts: bytes, flags: str = "", **fields: Any) -> by
     return struct.pack(LAYOUT.format, *values.values()) + b"".join(texts)
 
 
+class Elsewhere:
+    """A tree in which every directory is a link to one below /real."""
+
+    def directory(self, path: str) -> str:
+        return f"/real{path}"
+
+
 @pytest.fixture
 def decoder() -> Decoder:
     known = Processes()
     known.started((BASH["pid"], BASH["start"]), (1, 0), "/usr/bin/bash", ("bash", "-i"), 600)
-    return Decoder(LAYOUT, known, 10**18, OURS, lambda path: f"/real{path}", frozenset(LAYOUT.triggers))
+    return Decoder(LAYOUT, known, 10**18, {OURS: Elsewhere()}, frozenset(LAYOUT.triggers))
 
 
 def test_every_field_arrives_where_it_belongs(decoder: Decoder) -> None:
@@ -137,6 +144,17 @@ def test_a_process_is_the_same_object_until_it_becomes_another_program(decoder: 
     assert decoder.decode(read).process.exe == ""
 
 
+def test_a_process_knows_what_made_it(decoder: Decoder) -> None:
+    """What the parent ran at that moment, whatever it has become since."""
+    child = {"ppid": BASH["pid"], "parent_start": BASH["start"], "command": b"true"}
+    early = {"pid": 7_100_001, "start": 550, **child}  # before bash was started in its parent's place
+    late = {"pid": 7_100_002, "start": 650, **child}
+    first = decoder.decode(record("exec", b"true\0bin\0", b"true\0", time=660, **late)).process
+    assert (first.parent_exe, first.parent_argv) == ("/usr/bin/bash", ("bash", "-i"))
+    second = decoder.decode(record("exec", b"true\0bin\0", b"true\0", time=670, **early)).process
+    assert (second.parent_exe, second.parent_argv) == ("", ())
+
+
 def test_what_is_too_short_or_unknown_is_undecodable(decoder: Decoder) -> None:
     whole = record("unlink", b"d\0", b"f\0")
     with pytest.raises(Undecodable, match=f"a record of 7 bytes; the header alone has {LAYOUT.size}"):
@@ -150,7 +168,7 @@ def test_what_is_too_short_or_unknown_is_undecodable(decoder: Decoder) -> None:
 def test_a_header_in_another_order_is_refused() -> None:
     fields = dict(reversed(LAYOUT.fields.items()))
     with pytest.raises(LayoutError, match=r"struct event does not have the fields of sensor/decode\.py"):
-        Decoder(replace(LAYOUT, fields=fields), Processes(), 0, OURS, None, frozenset())
+        Decoder(replace(LAYOUT, fields=fields), Processes(), 0, {}, frozenset())
 
 
 def test_short_processes_leave_nothing(decoder: Decoder) -> None:

@@ -6,24 +6,21 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from typing import Any
 
 from ..demand import demand_of
-from ..errors import PanoramaError, SinkError
-from ..output.line import Line
 from ..pipeline import Pipeline, sums_of
 from ..sensor.live import Sensor
-from ..sinks import File, Sink
+from ..service.delivery import Delivery
 from ..tally import Tally, added
 from .options import Loaded
 from .recording import Recording
 
-__all__ = ["Loop", "closing", "not_written", "reopen", "said", "settle", "stopped"]
+__all__ = ["Loop", "said", "settle", "stopped"]
 
 _IDLE = 60.0  # s without anything to do
+_MOST_NOTES = 4096  # bytes, one for each signal
 _RETRY = 0.5  # s until a sink that could not take lines is asked again
 _LATE = 10**9  # ns an event may be old when it is read: timeouts wait for it, as they will in a replay
 
@@ -62,6 +59,10 @@ class stopped:
         asked, self._hung_up = self._hung_up, False
         return asked
 
+    def woken(self) -> None:
+        """Takes the notes away from `wakes`."""
+        os.read(self.wakes, _MOST_NOTES)
+
     def _stop(self, number: int, _: object) -> None:
         self.by.add(number)
 
@@ -75,7 +76,7 @@ class Loop:
     def __init__(
         self,
         loaded: Loaded,
-        sinks: Sequence[Sink],
+        delivery: Delivery,
         trace: Recording | None,
         follow: bool,
         long_open: float,
@@ -83,10 +84,11 @@ class Loop:
         process_limit: int = 0,
         global_limit: int = 0,
     ) -> None:
-        self.sinks = sinks
+        self.delivery = delivery
         self.trace = trace
-        self._loaded = loaded
-        self.pipeline = Pipeline(loaded.program, loaded.rules, self._deliver)
+        self.every = float("inf")  # s that a round may take at most
+        self.loaded = loaded
+        self.pipeline = Pipeline(loaded.program, loaded.rules, delivery.take)
         rules = loaded.rules
         self.sensor = Sensor(
             demand_of(loaded.program, rules),
@@ -99,14 +101,10 @@ class Loop:
         )
         settle()
 
-    def _deliver(self, line: Line) -> None:
-        for sink in self.sinks:
-            sink.write(line)
-
     def start(self, stop: stopped) -> None:
         """From here on things are seen; a signal ends a wait for more."""
         self.sensor.start()
-        self.sensor.wake_on(stop.wakes)
+        self.sensor.wake_on(stop.wakes, stop.woken)
 
     def turn(self, timeout: float | None = None) -> None:
         """One round: what came, what timed out, what waits in sinks. Without `timeout` it waits until there is work."""
@@ -115,17 +113,19 @@ class Loop:
             for item in items:
                 self.trace.write(item)
         self.pipeline.take(items)
+        now = time.time_ns()
         if not items:
-            self.pipeline.advance(time.time_ns() - _LATE)
-        for sink in self.sinks:
-            sink.flush()
+            self.pipeline.advance(now - _LATE)
+        self.delivery.turn(now)
 
     def _patience(self) -> float:
         """How long there is nothing to do, in seconds, if nothing happens."""
-        if any(sink.waiting for sink in self.sinks):
+        if any(sink.busy for sink in self.delivery.sinks):
             return _RETRY
-        due = self.pipeline.next_due + _LATE - time.time_ns()
-        return min(_IDLE, max(0.0, due / 1e9))
+        due = self.pipeline.next_due + _LATE
+        if self.delivery.due:
+            due = min(due, self.delivery.due)
+        return min(_IDLE, self.every, max(0.0, (due - time.time_ns()) / 1e9))
 
     def end(self) -> Tally:
         """Stops the sensor, writes what is left, and returns the sums."""
@@ -137,61 +137,34 @@ class Loop:
         now = time.time_ns()
         self.pipeline.advance(now)
         self.pipeline.finish()
+        sums = self._sensed()
+        if self.trace:
+            self.trace.end({**sums, "time": now})
+        return sums_of(self.pipeline, sums, self.sensor.skipped)
+
+    def sums(self) -> Tally:
+        """The sums so far. What is on its way, or in an open session, is not accounted for yet."""
+        return sums_of(self.pipeline, self._sensed(), self.sensor.skipped)
+
+    def _sensed(self) -> dict[str, Any]:
+        """What the sensor counted on its own side, ignored syscalls by the names of the rules."""
         counts = self.sensor.kernel.counts()
-        names = [rule.name for rule in self._loaded.rules.rules]
+        names = [rule.name for rule in self.loaded.rules.rules]
         ignored: dict[str, dict[str, int]] = {}
         for rules in (counts.ignored, self.sensor.ignored):
             for number, calls in rules.items():
                 name = names[number] if number < len(names) else f"rule {number}"
                 ignored[name] = added(ignored.get(name, {}), calls)
-        sums = {
+        return {
             "seen": counts.seen,
             "held": counts.held,
             "lost": added(counts.lost, self.sensor.lost),
             "unexplained": added(counts.unexplained, self.sensor.unexplained),
             "ignored": ignored,
         }
-        if self.trace:
-            self.trace.end({**sums, "time": now})
-        return sums_of(self.pipeline, sums, self.sensor.skipped)
 
 
-def said(tally: Tally, sinks: Sequence[Sink] = ()) -> str:
-    """The sums for people. `sinks` have been closed by then; what they could not write is said."""
-    return f"panorama: {tally.text()}" + (f"\n  {not_written(sinks)}" if not_written(sinks) else "")
-
-
-def not_written(sinks: Sequence[Sink]) -> str:
-    """What is to be said of lines that closed sinks could not write; empty if they wrote all."""
-    count = sum(sink.dropped + sink.waiting for sink in sinks)
-    return f"sinks: {count} line{'s' * (count != 1)} not written" if count else ""
-
-
-def reopen(sinks: Sequence[Sink]) -> None:
-    """After a log rotation: files go on under their names; one that cannot be opened keeps the old file and says so."""
-    for sink in sinks:
-        if isinstance(sink, File):
-            try:
-                sink.reopen()
-            except SinkError as error:
-                print(f"panorama: {error}; going on in the old file", file=sys.stderr)
-
-
-@contextmanager
-def closing(sinks: Sequence[Sink]) -> Iterator[None]:
-    """Closes every sink, also if closing one of them fails."""
-    try:
-        yield
-    finally:
-        _close(sinks)
-
-
-def _close(sinks: Sequence[Sink]) -> None:
-    failed: PanoramaError | None = None
-    for sink in sinks:
-        try:
-            sink.close()
-        except PanoramaError as error:
-            failed = failed or error
-    if failed:
-        raise failed
+def said(tally: Tally, delivery: Delivery | None = None) -> str:
+    """The sums for people. The delivery has been closed by then; what its sinks could not write is said."""
+    left = delivery.not_written() if delivery else ""
+    return f"panorama: {tally.text()}" + (f"\n  {left}" if left else "")

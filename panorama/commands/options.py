@@ -6,40 +6,36 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import InputError, Problem, UsageError
-from ..ignore import IgnoreRules, load_ignore
-from ..machines.compiler import Program, compile_behaviors
-from ..machines.model import BehaviorSet
-from ..machines.spec import load_behaviors
+from ..config.behaviors import Loaded, loaded
+from ..config.load import defaults, load_config
+from ..config.model import COMMAND_LINE, Config
+from ..config.settings import CONFIG, SITE_BEHAVIORS
+from ..errors import UsageError
+from ..machines.spec import IGNORE_RULES
 from ..output.context import Context, live_context
 from ..output.formats import FORMATS
 from ..output.text import HEADER, wants_colour
-from ..paths import BEHAVIORS
 from ..plain import nearest
 
 __all__ = [
     "Loaded",
     "add_behavior_options",
+    "add_config_option",
     "add_format_option",
     "add_long_open_option",
+    "configured",
     "console_context",
     "header",
     "load",
+    "loaded",
 ]
 
-SITE_BEHAVIORS = Path("/etc/panorama/behaviors")
 
-
-@dataclass(frozen=True)
-class Loaded:
-    """Behaviors compiled, and the ignore rules beside them."""
-
-    program: Program
-    rules: IgnoreRules
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", type=Path, help=f"the configuration (default: {CONFIG}, if there)")
 
 
 def add_behavior_options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +56,11 @@ def add_behavior_options(parser: argparse.ArgumentParser) -> None:
         help="switch on a behavior that is shipped but off, such as exec",
     )
     parser.add_argument(
-        "--ignore", metavar="FILE", type=Path, help="ignore rules (default: ignore.yaml beside the behaviors)"
+        "--ignore",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        help="ignore rules; may be given more than once (default: ignore.yaml beside the behaviors)",
     )
 
 
@@ -69,8 +69,7 @@ def add_long_open_option(parser: argparse.ArgumentParser) -> None:
         "--long-open",
         metavar="SECONDS",
         type=_seconds,
-        default=30.0,
-        help="report a file that stays open after so long (default: 30)",
+        help="report a file that stays open after so long (default: what the configuration says, 30 without one)",
     )
 
 
@@ -102,32 +101,41 @@ def _format(name: str) -> str:
 
 
 def load(arguments: argparse.Namespace) -> Loaded:
-    """What the options ask for, or InputError with everything wrong in it."""
-    given: list[Path] = arguments.behaviors or [BEHAVIORS, *([SITE_BEHAVIORS] if SITE_BEHAVIORS.is_dir() else [])]
-    beside = [path / "ignore.yaml" for path in reversed(given) if path.is_dir()] + [BEHAVIORS / "ignore.yaml"]
-    if arguments.ignore and not arguments.ignore.exists():
-        raise UsageError(f"--ignore: there is no file {arguments.ignore}")
-    problems: list[Problem] = []
-    behaviors, rules = BehaviorSet(()), IgnoreRules([])
-    try:
-        behaviors = load_behaviors(given)
-    except InputError as error:
-        problems += error.problems
-    try:
-        rules = load_ignore(arguments.ignore or next((path for path in beside if path.exists()), beside[-1]))
-    except InputError as error:
-        problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return Loaded(compile_behaviors(_switched_on(behaviors, arguments.enable)), rules)
+    """The behaviors and ignore rules that the options ask for, or InputError with everything wrong in them."""
+    return loaded(configured(arguments))
 
 
-def _switched_on(behaviors: BehaviorSet, names: Sequence[str]) -> BehaviorSet:
-    known = [behavior.name for behavior in behaviors]
-    for name in names:
-        if name not in known:
-            raise UsageError(f"--enable: there is no behavior '{name}'{nearest(name, known)}")
-    return BehaviorSet(tuple(replace(each, enabled=each.enabled or each.name in names) for each in behaviors))
+def configured(arguments: argparse.Namespace) -> Config:
+    """What the options say over what the configuration says, or InputError with everything wrong in it.
+
+    A command without --config has no configuration: then the options go over the defaults.
+    """
+
+    def changed(config: Config) -> Config:
+        return _over(config, arguments)
+
+    return load_config(arguments.config, changed) if "config" in arguments else changed(defaults())
+
+
+def _over(config: Config, arguments: argparse.Namespace) -> Config:
+    """The configuration with what the options say in place of it; behaviors are switched on in addition."""
+    given: dict[str, object] = {}
+    if arguments.behaviors:
+        given["behaviors.folders"] = tuple(map(str, arguments.behaviors))
+        beside = [str(path / IGNORE_RULES) for path in arguments.behaviors if (path / IGNORE_RULES).exists()]
+        given |= {"ignore": tuple(beside)} if beside else {}
+    for path in arguments.ignore or ():
+        if not path.exists():
+            raise UsageError(f"--ignore: there is no file {path}")
+        given["ignore"] = tuple(map(str, arguments.ignore))
+    if getattr(arguments, "long_open", None):
+        given["long_open"] = arguments.long_open
+    config = config.with_settings(given)
+    if arguments.enable:
+        enable = tuple(dict.fromkeys((*config.behaviors_enable, *arguments.enable)))
+        origins = {**config.origins, "behaviors.enable": COMMAND_LINE}
+        config = replace(config, behaviors_enable=enable, origins=origins)
+    return config
 
 
 def console_context(debug: bool, stream: int = 1) -> Context:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..service.delivery import Delivery
 from .loop import Loop, said, stopped
-from .options import add_behavior_options, load
+from .options import add_behavior_options, configured, loaded
 from .recording import record_to
 from .watch import add_command, command_of, follow
 
@@ -21,10 +22,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    loaded = load(arguments)
+    config = configured(arguments)
+    behaviors = loaded(config)
     command, identity = command_of(arguments)
-    loop = Loop(loaded, [], None, follow=bool(command), long_open=arguments.long_open)
-    loop.trace = trace = record_to(arguments.output, loaded, command)  # not before it is known that there is a sensor
+    loop = Loop(behaviors, Delivery(), None, follow=bool(command), long_open=config.long_open)
+    loop.trace = trace = record_to(
+        arguments.output, behaviors, command
+    )  # not before it is known that there is a sensor
     status = 0
     with loop.sensor:
         if command:

@@ -13,9 +13,10 @@ from ..output.context import Context
 from ..output.formats import formatter
 from ..output.text import wants_colour
 from ..pipeline import Pipeline, sums_of
-from ..sinks import Console, Sink
+from ..service.delivery import Delivery, Stream
+from ..sinks import Console
 from ..trace import read_trace
-from .loop import closing, said, settle
+from .loop import said, settle
 from .options import add_behavior_options, add_format_option, header, load
 
 __all__ = ["add", "run"]
@@ -41,9 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
         context = Context(host=trace.header.host, boot_id=trace.header.boot_id, debug=arguments.debug)
         context = replace(context, colour=wants_colour(sys.stdout, os.environ))
         make = formatter(arguments.format, context)
-        sinks: list[Sink] = [Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)]
-        with closing(sinks):
-            pipeline = Pipeline(loaded.program, loaded.rules, sinks[0].write, trace.header.recorder)
+        console = Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)
+        with Delivery() as delivery:
+            delivery.add(Stream("lines", console))
+            pipeline = Pipeline(loaded.program, loaded.rules, delivery.take, trace.header.recorder)
             if name == "-":  # somebody may be writing it at the moment, and waiting for the lines
                 for item in trace:
                     pipeline.take([item])
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             pipeline.finish()
         problems += trace.problems
         if arguments.sums:
-            print(said(sums_of(pipeline, end, trace.problems), sinks), file=sys.stderr)
+            print(said(sums_of(pipeline, end, trace.problems), delivery), file=sys.stderr)
     return 1 if problems else 0
 
 

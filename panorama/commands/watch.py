@@ -17,9 +17,19 @@ from ..errors import UsageError
 from ..output.context import live_context
 from ..output.formats import formatter
 from ..plain import nearest
-from ..sinks import Console, Sink, Style, open_sink
-from .loop import Loop, closing, not_written, said, stopped
-from .options import add_behavior_options, add_format_option, add_long_open_option, console_context, header, load
+from ..service.delivery import Delivery, Stream
+from ..sinks import Console, Style, open_sink
+from .loop import Loop, said, stopped
+from .options import (
+    add_behavior_options,
+    add_config_option,
+    add_format_option,
+    add_long_open_option,
+    configured,
+    console_context,
+    header,
+    loaded,
+)
 
 __all__ = ["Identity", "add", "add_command", "command_of", "follow", "run"]
 
@@ -44,6 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_command(parser: argparse.ArgumentParser, sums: str) -> None:
     parser.add_argument("-u", "--user", help="run the command as this user")
     parser.add_argument("--sums", action="store_true", help=sums)
+    add_config_option(parser)
     add_long_open_option(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
 
@@ -66,22 +77,24 @@ def run(arguments: argparse.Namespace) -> int:
     command, identity = command_of(arguments)
     if not command:
         raise UsageError("watch needs a command; try: panorama watch -- cat /etc/hostname")
-    loaded = load(arguments)
-    sinks: list[Sink] = []
-    with closing(sinks):
+    config = configured(arguments)
+    delivery = Delivery()
+    lines = Stream("lines")
+    delivery.add(lines)
+    with delivery:
         if arguments.output:
             context = replace(live_context(), debug=arguments.debug)
-            sinks.append(open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context)))
-        loop = Loop(loaded, sinks, None, follow=True, long_open=arguments.long_open)
+            lines.sink = open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context))
+        loop = Loop(loaded(config), delivery, None, follow=True, long_open=config.long_open)
         if not arguments.output:  # now that errors have been told: its header comes first
             make = formatter(arguments.format, console_context(arguments.debug, 2))
-            sinks.append(Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True))
+            lines.sink = Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True)
         with loop.sensor:
             status = follow(loop, command, identity)
             tally = loop.end()
     if arguments.sums:
-        print(said(tally, sinks), file=sys.stderr)
-    elif short := not_written(sinks):
+        print(said(tally, delivery), file=sys.stderr)
+    elif short := delivery.not_written():
         print(f"panorama: {short}", file=sys.stderr)
     return status
 

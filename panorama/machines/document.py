@@ -54,8 +54,13 @@ PROCESS_FIELDS = ("command", "exe", "user", "uid", "euid", "login_uid", "contain
 _ATTACK = re.compile(r"T\d{4}(\.\d{3})?\Z", re.ASCII)
 
 
-def behavior(reading: Reading, node: Node, stem: str, alphabet: Alphabet) -> Behavior | None:
-    """The behavior as far as it can be read; whether it can be used is told by the problems."""
+def behavior(
+    reading: Reading, node: Node, stem: str, alphabet: Alphabet, switched: bool | None = None
+) -> Behavior | None:
+    """The behavior as far as it can be read; whether it can be used is told by the problems.
+
+    `switched` says instead of the document whether it is enabled.
+    """
     if not isinstance(node.value, dict):
         reading.wrong(node, f"a behavior is a mapping, not {node.kind}")
         return None
@@ -72,7 +77,8 @@ def behavior(reading: Reading, node: Node, stem: str, alphabet: Alphabet) -> Beh
     timeouts, declared = _states(reading, node)
     initial = reading.word(node, "initial")
     names = state_names(reading, node, initial, declared)
-    scope = Scope(layer, per, names, alphabet, reading.flag(node, "enabled", True))
+    enabled = reading.flag(node, "enabled", True)
+    scope = Scope(layer, per, names, alphabet, enabled if switched is None else switched)
     return Behavior(
         name=name or stem,
         summary=reading.text(node, "summary"),

@@ -18,7 +18,7 @@ from .model import Behavior, BehaviorSet
 from .soundness import unsound
 from .transition import Alphabet
 
-__all__ = ["load_behaviors", "read_behaviors"]
+__all__ = ["IGNORE_RULES", "behavior_names", "load_behaviors", "read_behaviors"]
 
 IGNORE_RULES = "ignore.yaml"  # lives among the behaviors, but is none
 
@@ -31,11 +31,16 @@ class _Document:
 
 
 def load_behaviors(
-    paths: Iterable[str | os.PathLike[str]], uid: int | None = None, environ: Mapping[str, str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    uid: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    switched: Mapping[str, bool] | None = None,
 ) -> BehaviorSet:
     """The behaviors of files and folders (*.yaml at any depth, less ignore.yaml); InputError with all that is wrong.
 
-    A file that others could have written is refused for root: `uid` and `environ` are this process's unless given.
+    A behavior of a later path replaces the one of the same name in an earlier path, which is not even read. `switched`
+    says by name which are on or off, whatever their files say. A file that others could have written is refused for
+    root: `uid` and `environ` are this process's unless given.
     """
     uid = os.geteuid() if uid is None else uid
     environ = os.environ if environ is None else environ
@@ -48,7 +53,7 @@ def load_behaviors(
         whole = whole and len(problems) == count
         if read:
             documents.append(read)
-    behaviors = _behaviors(documents, whole)
+    behaviors = _behaviors(documents, whole, switched or {})
     problems += [problem for each in documents for problem in each.reading.problems]
     if problems:
         raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
@@ -63,24 +68,32 @@ def read_behaviors(texts: Mapping[str, str]) -> BehaviorSet:
         node = nodes.parse(text.encode("utf-8", "surrogateescape"), path, problems)
         if node:
             documents.append(_Document(Reading(path, []), node, Path(path).stem))
-    behaviors = _behaviors(documents, whole=not problems)
+    behaviors = _behaviors(documents, not problems, {})
     problems += [problem for each in documents for problem in each.reading.problems]
     if problems:
         raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
     return BehaviorSet(tuple(sorted(behaviors, key=lambda behavior: behavior.name)))
 
 
+def behavior_names(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """The names of the behaviors that load_behaviors would read, without a look into them."""
+    return sorted(Path(path).stem for path in _files(paths, []) if Path(path).name != IGNORE_RULES)
+
+
 def _files(paths: Iterable[str | os.PathLike[str]], problems: list[Problem]) -> list[str]:
-    found: dict[str, str] = {}  # real path -> path as it was given
-    for given in [os.fspath(path) for path in paths]:
+    found: dict[str, tuple[int, str]] = {}  # real path -> which of the paths it is from, and path as it was given
+    empty = []
+    for number, given in enumerate(os.fspath(path) for path in paths):
         names = [given]
         if os.path.isdir(given):
             names = _in_folder(given, problems)
-            if not names:
-                problems.append(Problem(given, 1, 1, "there are no behaviors (*.yaml) in this folder"))
+            empty += [] if names else [Problem(given, 1, 1, "there are no behaviors (*.yaml) in this folder")]
         for name in names:
-            found.setdefault(os.path.realpath(name), name)
-    return list(found.values())
+            found.setdefault(os.path.realpath(name), (number, name))
+    if not found:
+        problems += empty
+    latest = {Path(name).stem: number for number, name in found.values()}  # a behavior is called as its file
+    return [name for number, name in found.values() if number == latest[Path(name).stem]]
 
 
 def _in_folder(folder: str, problems: list[Problem]) -> list[str]:
@@ -114,23 +127,23 @@ def _read(path: str, uid: int, environ: Mapping[str, str], problems: list[Proble
     return _Document(Reading(path, []), node, Path(path).stem)
 
 
-def _behaviors(documents: list[_Document], whole: bool) -> list[Behavior]:
+def _behaviors(documents: list[_Document], whole: bool, switched: Mapping[str, bool]) -> list[Behavior]:
     """Operations first, because the activities' triggers are their verbs."""
     operations: list[_Document] = []
     activities: list[_Document] = []
     for each in documents:
         layer = each.node.value.get("layer") if isinstance(each.node.value, dict) else None
         (activities if layer is not None and layer.text == "activity" else operations).append(each)
-    read = [_behavior(each, Alphabet()) for each in operations]
+    read = [_behavior(each, Alphabet(), switched) for each in operations]
     alphabet = _alphabet([behavior for behavior in read if behavior], whole and None not in read)
-    read += [_behavior(each, alphabet) for each in activities]
+    read += [_behavior(each, alphabet, switched) for each in activities]
     behaviors = [behavior for behavior in read if behavior]
     _unique(behaviors, documents)
     return behaviors
 
 
-def _behavior(each: _Document, alphabet: Alphabet) -> Behavior | None:
-    behavior = document.behavior(each.reading, each.node, each.stem, alphabet)
+def _behavior(each: _Document, alphabet: Alphabet, switched: Mapping[str, bool]) -> Behavior | None:
+    behavior = document.behavior(each.reading, each.node, each.stem, alphabet, switched.get(each.stem))
     if behavior and not each.reading.problems:
         for (line, column), what, hint in unsound(behavior):
             each.reading.problems.append(Problem(each.reading.path, line, column, what, hint))

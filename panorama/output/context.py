@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
-__all__ = ["Context", "live_context", "stamp", "utc_stamp"]
+__all__ = ["Context", "live_context", "milliseconds", "stamp", "utc_stamp"]
 
-_LAST_NS = 2**63 - 1  # in the year 2262; a later or negative time can only come from a damaged record
+_LAST_NS = 2**63 - 1  # in the year 2262; a later or negative time, which is brought here, comes from a damaged record
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,24 @@ def live_context(boot_id: str = "/proc/sys/kernel/random/boot_id") -> Context:
 
 def stamp(time: int, zone: tzinfo | None = None) -> str:
     """`YYYY-MM-DD HH:MM:SS.ffffff` in `zone`, rounded down."""
-    if not 0 <= time <= _LAST_NS:
-        time = 0 if time < 0 else _LAST_NS
-    seconds, rest = divmod(time, 1_000_000_000)
+    seconds, rest = divmod(min(max(time, 0), _LAST_NS), 1_000_000_000)
     return f"{_second(seconds, zone)}.{rest // 1000:06d}"
 
 
 def utc_stamp(time: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.ffffffZ` (RFC 3339), rounded down."""
-    return stamp(time, UTC).replace(" ", "T") + "Z"
+    seconds, rest = divmod(min(max(time, 0), _LAST_NS), 1_000_000_000)
+    return f"{_utc_second(seconds)}.{rest // 1000:06d}Z"
+
+
+def milliseconds(time: int) -> int:
+    """Since 1970, rounded down."""
+    return min(max(time, 0), _LAST_NS) // 1_000_000
+
+
+@lru_cache(maxsize=64)
+def _utc_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @lru_cache(maxsize=64)

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The formats by name. A formatter is a pure function from a Line to lines of text without their newlines.
 
-text and json always give one; v6 and v7 give none, one or two (legacy.py says when).
+text, json, ecs, cef and ocsf always give one; v6 and v7 give none, one or two (legacy.py says when).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from .cef import cef_line
 from .context import Context
+from .ecs import ecs_line
 from .legacy import v6_lines, v7_lines
 from .line import Line
+from .ocsf import ocsf_line
 from .records import json_line
 from .text import text_line
 
@@ -22,6 +25,9 @@ Format = Callable[[Line, Context], list[str]]
 FORMATS: dict[str, Format] = {
     "text": lambda line, context: [text_line(line, context)],
     "json": lambda line, context: [json_line(line, context)],
+    "ecs": lambda line, context: [ecs_line(line, context)],
+    "cef": lambda line, context: [cef_line(line, context)],
+    "ocsf": lambda line, context: [ocsf_line(line, context)],
     "v6": v6_lines,
     "v7": v7_lines,
 }

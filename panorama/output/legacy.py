@@ -16,7 +16,8 @@ separates and a name cannot forge a line. A line may become two old ones, or non
 |                                       |                                                 | (behavior) at the command |
 | Panorama's own notices                | `other`, the text in place of the file's name   | `unkown`, likewise        |
 
-Neither has a place for the severity, nor for doubt (`certainty`).
+Neither has a place for the severity, doubt (`certainty`) or a count: a line that stands for repeated ones (`repeated`)
+is written like any other.
 """
 
 from __future__ import annotations

@@ -40,4 +40,7 @@ class Line:
     states: tuple[str, ...] = ()  # the states the machine went through, the first one initial
     events: list[Event] = field(default_factory=list)
     certainty: str = "certain"  # partial: records were lost while the machine ran
-    sequence: int = 0  # counts Panorama's lines of this run from 1
+    sequence: int = 0  # counts the lines of this host; 0: not numbered
+    repeated: int = 0  # so many times more happened what the line before says; 0: this line says something itself
+    previous: int | None = None  # sequence of the line before it in the same sink, where that is not sequence - 1
+    chain: str = ""  # hash over this line and the ones before it in the same sink, hexadecimal; "" without chaining

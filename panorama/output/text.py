@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The text format: `time ppid pid user command verb object`, one space between fields.
 
-Behind the object follows ` ?` if records were lost while the machine ran, and with `debug` always these four fields:
-` fd=3 read=4096 written=0 states=new>created>`. Fields that need it are quoted (quoting.py).
+Behind the object follows ` ... repeated N times` if the line before happened N times more, ` ?` if records were lost
+while the machine ran, and with `debug` always these four fields: ` fd=3 read=4096 written=0 states=new>created>`.
+Fields that need it are quoted (quoting.py).
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def text_line(line: Line, context: Context) -> str:
     process = line.process
     verb = _word(line.verb)
     head = f"{stamp(line.time, context.zone)} {_who(process.ppid, process.pid, process.user, process.command)}"
-    tail = " ?" if line.certainty == "partial" else ""
+    tail = f" ... repeated {line.repeated} times" if line.repeated else ""
+    if line.certainty == "partial":
+        tail += " ?"
     if context.debug:
         tail += _debug(line)
     what = object_text(line)

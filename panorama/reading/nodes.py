@@ -58,7 +58,9 @@ class _Refused(Exception):
         self.place = (line, column, what, hint)
 
 
-def read(path: str | os.PathLike[str], problems: list[Problem], shown: str = "") -> tuple[Node, os.stat_result] | None:
+def read(
+    path: str | os.PathLike[str], problems: list[Problem], shown: str = "", may_be_empty: bool = False
+) -> tuple[Node, os.stat_result] | None:
     """The document in a file and the file's status; None if there was a problem. Messages call the file `shown`."""
     shown = shown or os.fspath(path)
     try:
@@ -69,12 +71,15 @@ def read(path: str | os.PathLike[str], problems: list[Problem], shown: str = "")
     except _Refused as refused:
         problems.append(Problem(shown, *refused.place))
         return None
-    node = parse(data, shown, problems)
+    node = parse(data, shown, problems, may_be_empty)
     return None if node is None else (node, status)
 
 
-def parse(data: bytes, path: str, problems: list[Problem]) -> Node | None:
-    """The one document in `data`; None if it is none, with the reason in `problems`."""
+def parse(data: bytes, path: str, problems: list[Problem], may_be_empty: bool = False) -> Node | None:
+    """The one document in `data`; None if it is none, with the reason in `problems`.
+
+    Nothing but comments is a problem too, or a node without a value where a file `may_be_empty`.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -85,10 +90,10 @@ def parse(data: bytes, path: str, problems: list[Problem]) -> Node | None:
     try:
         duplicates: list[Problem] = []
         try:
-            node = _document(text, _LOADERS[0], path, duplicates)
+            node = _document(text, _LOADERS[0], path, duplicates, may_be_empty)
         except yaml.YAMLError:  # the parser in Python has the same messages on every machine
             duplicates.clear()
-            node = _document(text, _LOADERS[-1], path, duplicates)
+            node = _document(text, _LOADERS[-1], path, duplicates, may_be_empty)
     except _Refused as refused:
         problems.append(Problem(path, *refused.place))
     except yaml.MarkedYAMLError as error:
@@ -124,7 +129,7 @@ def _contents(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
     return status, data
 
 
-def _document(text: str, loader: Any, path: str, duplicates: list[Problem]) -> Node:
+def _document(text: str, loader: Any, path: str, duplicates: list[Problem], may_be_empty: bool) -> Node:
     """The events of the parser as one tree; by a stack of our own, so that depth has a limit and no traceback."""
     events = cast("Iterator[Any]", yaml.parse(text, Loader=loader))
     stack: list[tuple[Node, list[Node]]] = []  # open collections, each with the nodes it has so far
@@ -157,6 +162,8 @@ def _document(text: str, loader: Any, path: str, duplicates: list[Problem]) -> N
             stack[-1][1].append(node)
         else:
             root = node
+    if root is None and may_be_empty:
+        return Node(None, 1, 1)
     if root is None:
         raise _Refused(1, 1, "is empty")
     return root

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..event import Address, Event, File, Process, ProcessKey
 from .layout import Layout, LayoutError
 from .processes import Processes
 from .resolve import Names, named
+from .trees import Tree
 
 __all__ = ["Decoder", "Undecodable", "file_kind", "session_calls", "session_steps"]
 
@@ -98,9 +99,9 @@ def session_calls(socket: bool, opens: int, reads: int, writes: int) -> dict[str
 class Decoder:
     """Turns one record into one Event.
 
-    `offset` is what to add to the kernel's time since boot to get the time of day, both in ns; `real` follows a
-    directory's symbolic links (None: never look); `mount_ns` is our own mount namespace, in which it may look. As long
-    as records describe a process in the same way, their events have the same Process object.
+    `offset` is what to add to the kernel's time since boot to get the time of day, both in ns; `trees` are where
+    symbolic links can be followed, by mount namespace. As long as records describe a process in the same way, their
+    events have the same Process object.
     """
 
     def __init__(
@@ -108,8 +109,7 @@ class Decoder:
         layout: Layout,
         processes: Processes,
         offset: int,
-        mount_ns: int,
-        real: Callable[[str], str | None] | None,
+        trees: Mapping[int, Tree],
         wanted: frozenset[str],
     ) -> None:
         if tuple(layout.fields) != (*_PROCESS, *_COMMON, *_Detail._fields):
@@ -131,8 +131,7 @@ class Decoder:
         self._doubtful = sum(layout.flags[name] for name in ("made", "text_lost", "file_detached", "file_cut"))
         self._one_call = [{trigger: 1} if trigger in wanted else {} for trigger in layout.triggers]
         self._processes = processes
-        self._mount_ns = mount_ns
-        self._real = real
+        self._trees = trees
         self._names = Names()
         self._sums: dict[tuple[bool, int, int, int], dict[str, int]] = {}
         self._known: dict[bytes, Process] = {}
@@ -240,6 +239,7 @@ class Decoder:
         """The process that a record describes in these words for the first time, or again after they were forgotten."""
         start, parent_start, cgroup, pid, ppid, uid, euid, login_uid, _, command = self._who.unpack(who)
         image = self._processes.image((pid, start), (ppid, parent_start))
+        parent = self._processes.parent((pid, start), (ppid, parent_start))
         process = Process(
             pid=pid,
             start=start,
@@ -253,6 +253,8 @@ class Decoder:
             exe=image.exe,
             argv=image.argv,
             container=self._processes.container(cgroup),
+            parent_exe=parent.exe,
+            parent_argv=parent.argv,
         )
         if len(self._known) >= _MOST_KNOWN:
             self._forget(next(iter(self._described)))
@@ -265,17 +267,17 @@ class Decoder:
         given = text.rstrip(b"\0")
         if b"/" not in given and given not in _NO_NAMES:
             return self._names.directory(base) + os.fsdecode(given), ""
-        return named(self._names.path(base), os.fsdecode(given), self._follower(who, flags))
+        tree = self._tree(who, flags)
+        return named(self._names.path(base), os.fsdecode(given), tree.directory if tree else None)
 
     def _followed(self, who: bytes, flags: int, path: str) -> tuple[str, str]:
-        if self._follower(who, flags) and os.path.lexists(path):
-            return os.path.realpath(path), ""
-        return path, "given"
+        tree = self._tree(who, flags)
+        found = tree.file(path) if tree else None
+        return (path, "given") if found is None else (found, "")
 
-    def _follower(self, who: bytes, flags: int) -> Callable[[str], str | None] | None:
-        """What follows links; None where the process's tree is not ours."""
-        mount_ns = self._who.unpack(who)[8]
-        return self._real if mount_ns == self._mount_ns and not flags & self._flags["chroot"] else None
+    def _tree(self, who: bytes, flags: int) -> Tree | None:
+        """Where links are followed for a process; None where its tree is not one that we can look at."""
+        return None if flags & self._flags["chroot"] else self._trees.get(self._who.unpack(who)[8])
 
     def _marked(self, path: str, mark: str, flags: int, which: str) -> tuple[str, str]:
         if flags & self._flags[f"{which}_detached"]:

@@ -12,7 +12,7 @@ import operator
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,6 @@ COLUMNS, _RECORDS = 32, 31  # bpf/record.h
 _SEEN, _LOST, _UNEXPLAINED, _HELD, _IGNORED, _RULES = 0, 1, 2, 3, 4, 64
 _SECOND = 10**9  # ns
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
-_MOST_WAKES = 4096  # bytes
 _AT_ONCE = 8192  # records: some 3 MB
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
 _TRACING = Path("/sys/kernel/tracing")
@@ -235,6 +234,7 @@ class Kernel:
         self._config["off"] = 0
         self._write_config()
         self._poll = select.epoll()
+        self._wakes: dict[int, Callable[[], object]] = {}
         self._poll.register(self._maps["events"].fd, select.EPOLLIN)
 
     def _attach(self) -> None:
@@ -286,13 +286,14 @@ class Kernel:
                 if descriptor == self._maps["events"].fd:
                     time.sleep(_GATHER)
                 else:
-                    os.read(descriptor, _MOST_WAKES)
+                    self._wakes[descriptor]()
         records = self.take()
         self.behind = len(records) == _AT_ONCE
         return records
 
-    def wake_on(self, descriptor: int) -> None:
-        """Ends a wait of `records` when there is something to read, which is then read and thrown away."""
+    def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
+        """Ends a wait of `records` when there is something to read on the descriptor, and calls `act` to read it."""
+        self._wakes[descriptor] = act
         self._poll.register(descriptor, select.EPOLLIN)
 
     def take(self) -> list[bytes]:

@@ -18,7 +18,7 @@ from .decode import Decoder, Undecodable, file_kind, session_calls, session_step
 from .held import HeldBack
 from .kernel import Demand, Kernel, OpenSession
 from .processes import Processes, container_in
-from .resolve import RealDirectories
+from .trees import trees
 
 __all__ = ["Sensor"]
 
@@ -68,13 +68,12 @@ class Sensor:
         self._held = HeldBack(self.kernel)
         self._offset = _boot_offset()
         self._scanned = self._users_forgotten = time.monotonic_ns()
-        self._real = RealDirectories()
+        self._trees = trees()
         self._decoder = Decoder(
             self.kernel.layout,
             self.processes,
             self._offset,
-            os.stat("/proc/self/ns/mnt").st_ino,
-            self._real,
+            self._trees,
             demand.counted,
         )
 
@@ -83,15 +82,17 @@ class Sensor:
 
     def __exit__(self, *_: object) -> None:
         self.kernel.close()
+        for tree in self._trees.values():
+            tree.close()
 
     def start(self) -> None:
         """Attaches, then reads the processes there are: what happens in between is known from both."""
         self.kernel.attach()
         self.processes.read_running()
 
-    def wake_on(self, descriptor: int) -> None:
-        """Ends a wait of `poll` when there is something to read, which is then read and thrown away."""
-        self.kernel.wake_on(descriptor)
+    def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
+        """Ends a wait of `poll` when there is something to read on the descriptor, and calls `act`, which reads it."""
+        self.kernel.wake_on(descriptor, act)
 
     def follow(self, pid: int) -> None:
         """In a sensor that follows: report this process from now on, and those it forks."""
@@ -136,7 +137,8 @@ class Sensor:
 
     def _decode(self, records: list[bytes]) -> list[Item]:
         items: list[Item] = []
-        self._real.forget()
+        for tree in self._trees.values():
+            tree.forget()
         decode, expected, latest = self._decoder.decode, self._expected, self._latest
         for record in records:
             try:

@@ -20,6 +20,7 @@ from ..event import ProcessKey
 
 __all__ = ["Image", "Processes", "container_in", "user_name"]
 
+_NOBODY: ProcessKey = (0, 0)  # no process has this key
 _TICK = 10**9 // os.sysconf("SC_CLK_TCK")
 _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])|(?<=/lxc/)[^/]+|(?<=/machine-)[^/]+(?=\.scope)")
 
@@ -92,6 +93,11 @@ class Processes:
             if found is not None:
                 self._keep(key, found)
         return found or Image()
+
+    def parent(self, key: ProcessKey, parent: ProcessKey) -> Image:
+        """What the parent ran when it made the process, as well as it is known."""
+        found = self.image(parent, _NOBODY)
+        return found.before if found.before is not None and found.since > key[1] else found
 
     def _keep(self, key: ProcessKey, image: Image) -> None:
         self._images[key] = image

@@ -13,7 +13,7 @@ import posixpath
 import sys
 from collections.abc import Callable
 
-__all__ = ["Names", "RealDirectories", "named"]
+__all__ = ["Names", "named"]
 
 _MOST_DIRECTORIES = 2048
 _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # what os.fsdecode asks for
@@ -41,28 +41,6 @@ class Names:
             path = "/".join(reversed(os.fsdecode(names).split("\0")[:-1]))
             known = self._directories[names] = f"/{path}/" if path else "/"
         return known
-
-
-class RealDirectories:
-    """Call it with a path: the path with its symbolic links followed, or None where it is no directory (any more).
-
-    What was found counts for one batch of records, until `forget`: looking again a moment later would not be nearer to
-    how things were when the syscalls were made, which was before the batch was read.
-    """
-
-    def __init__(self) -> None:
-        self._found: dict[str, str | None] = {}
-
-    def __call__(self, path: str) -> str | None:
-        try:
-            return self._found[path]
-        except KeyError:
-            real = os.path.realpath(path)
-            found = self._found[path] = real if os.path.isdir(real) else None
-            return found
-
-    def forget(self) -> None:
-        self._found.clear()
 
 
 def named(start: str, text: str, real: Callable[[str], str | None] | None) -> tuple[str, str]:

@@ -1,87 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where lines go. A sink is added by writing a module here and one line in SINKS."""
+"""Where lines go. A sink is added by writing a module here and one line in SINKS.
+
+Such a module declares its settings (`KEYS`) and opens the sink from what was set. What it needs beyond the standard
+library it imports when it is opened, so that nobody pays for a sink he does not use.
+"""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from ..errors import SinkError
-from ..output.context import Context
-from ..output.formats import FORMATS, Formatter, formatter
-from ..output.line import Line
+from ..output.formats import FORMATS
+from ..reading.fields import suggestion
+from . import console, elasticsearch, file, journal, kafka, remote_syslog, splunk, syslog
 from .console import Console
 from .file import File
-from .syslog import MESSAGE_BYTES, Syslog
+from .setup import Setup, Sink, SinkType, Style
+from .syslog import Syslog
 
-__all__ = ["SINKS", "Console", "File", "Sink", "Style", "Syslog", "open_sink"]
+__all__ = ["SINKS", "Console", "File", "Setup", "Sink", "SinkType", "Style", "Syslog", "open_sink"]
 
+SINKS: dict[str, SinkType] = {
+    "console": SinkType(console.KEYS, console.opened, keeps=False),
+    "elasticsearch": SinkType(elasticsearch.KEYS, elasticsearch.opened, remote=True, formats=elasticsearch.FORMATS),
+    "file": SinkType(file.KEYS, file.opened),
+    "journal": SinkType(journal.KEYS, journal.opened, structured=True),
+    "kafka": SinkType(kafka.KEYS, kafka.opened, remote=True, formats=kafka.FORMATS),
+    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True, structured=True),
+    "splunk": SinkType(splunk.KEYS, splunk.opened, remote=True, formats=splunk.FORMATS),
+    "syslog": SinkType(syslog.KEYS, syslog.opened),
+}
 
-class Sink(Protocol):
-    """Takes lines and never blocks. `dropped` were lost for good, `waiting` may still go out; both are for the sums."""
-
-    @property
-    def dropped(self) -> int: ...
-
-    @property
-    def waiting(self) -> int: ...
-
-    def write(self, line: Line) -> None: ...
-
-    def flush(self, seconds: float = 0.0) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How a sink writes: format, its context, a header line for the console, and whether to wait for slow readers."""
-
-    format: str = "text"
-    context: Context = field(default_factory=Context)
-    header: str = ""
-    patient: bool = False
-
-    def formatter(self, limit: int = 0) -> Formatter:
-        """For sinks other than the console: no colours, lines of at most `limit` bytes, 0 for any."""
-        return formatter(self.format, replace(self.context, colour=False, limit=limit))
+# the setting that may follow the type on the command line, as in file:/path
+_ON_COMMAND_LINE = {"console": "", "file": "path", "journal": "path", "syslog": "path"}
 
 
 def open_sink(spec: str, style: Style | None = None) -> Sink:
-    """The sink `spec` names: `console`, `file:/path`, `syslog`, `syslog:/path/to/socket`. SinkError if it is wrong."""
+    """The sink `spec` names: `console`, `file:/path`, `journal`, `syslog`, `syslog:/path/to/socket`."""
     style = style or Style()
     name, _, target = spec.partition(":")
-    if name not in SINKS:
-        raise SinkError(f"unknown sink '{name}'; {_nearest(name, SINKS)}")
+    if name not in _ON_COMMAND_LINE:
+        raise SinkError(f"unknown sink '{name}'; {suggestion(name, _ON_COMMAND_LINE)}")
     if style.format not in FORMATS:
-        raise SinkError(f"unknown format '{style.format}'; {_nearest(style.format, FORMATS)}")
-    return SINKS[name](target, style)
-
-
-def _console(target: str, style: Style) -> Sink:
+        raise SinkError(f"unknown format '{style.format}'; {suggestion(style.format, FORMATS)}")
+    values = {key: setting.default for key, setting in SINKS[name].keys.items()}
+    setting = _ON_COMMAND_LINE[name]
+    if target and not setting:
+        raise SinkError(f"sink '{name}' takes no '{target}'")
     if target:
-        raise SinkError(f"sink 'console' takes no '{target}'")
-    return Console(formatter(style.format, style.context), header=style.header, patient=style.patient)
-
-
-def _file(target: str, style: Style) -> Sink:
-    if not target:
-        raise SinkError("sink 'file' needs a path: file:/var/log/panorama.log")
-    return File(style.formatter(), os.path.abspath(target))
-
-
-def _syslog(target: str, style: Style) -> Sink:
-    return Syslog(style.formatter(MESSAGE_BYTES - _PREFIX_BYTES), target or "/dev/log")
-
-
-_PREFIX_BYTES = len("<191>panorama[4194304]: ")  # pid_max is at most 2**22, proc(5)
-
-SINKS: dict[str, Callable[[str, Style], Sink]] = {"console": _console, "file": _file, "syslog": _syslog}
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(sorted(known))}"
+        values[setting] = os.path.abspath(target)
+    elif setting and SINKS[name].keys[setting].needed:
+        raise SinkError(f"sink '{name}' needs a {setting}: {name}:/var/log/panorama.log")
+    return SINKS[name].open(Setup(name, values, style))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every sink shares: lines that cannot go out now wait here, in order and within bounds, and nobody else waits.
+"""What the sinks on this machine share: a line goes straight out, or waits in a queue if it cannot; nobody else waits.
 
-When there is no more room the oldest are kept, because they tell how it began; the new ones are counted, and the place
-in the log where they are missing gets a line `panorama dropped N lines ...`. Nothing here knows where lines go.
+Lines keep their order, and a line of which a part is out is not begun again. Nothing here knows where lines go. Sinks
+whose receiver may be far away have a thread instead (shipping.py).
 """
 
 from __future__ import annotations
@@ -13,40 +13,53 @@ from collections import deque
 
 from ..output.formats import Formatter
 from ..output.line import Line
-from ..output.notice import notice
+from .intake import Intake
+from .queues import Memory, Queue, Waiting
 
 __all__ = ["BUFFER_BYTES", "BufferedSink"]
 
 BUFFER_BYTES = 4 << 20
 _CLOSING_SECONDS = 1.0  # how long close() may wait for a slow reader
+_BATCH_LINES, _BATCH_BYTES = 256, 256 << 10  # taken from the queue at once
 
 
 class BufferedSink(ABC):
-    """A sink made of two steps, `_encode` and `_send`.
+    """A sink made of two steps, `_encode` and `_send`, and a queue (in memory unless another is given).
 
-    `dropped` counts the lines that had to go, `waiting` those that may still be written. With `patient` set, as a
-    replay does, write() waits for a slow reader instead: there is no sensor to hold up.
+    With `patient` set, as a replay does, write() waits for a slow reader instead: there is no sensor to hold up.
     """
 
-    def __init__(self, formatter: Formatter, buffer_bytes: int = BUFFER_BYTES, patient: bool = False) -> None:
-        self.dropped = 0
+    def __init__(self, formatter: Formatter, queue: Queue | None = None, patient: bool = False) -> None:
         self._formatter = formatter
-        self._limit = buffer_bytes
+        self._queue: Queue = Memory(BUFFER_BYTES) if queue is None else queue
+        self._intake = Intake(self._queue, self._encoded)
         self._patient = patient
-        self._queue: deque[bytes] = deque()
-        self._size = 0
+        self._taken: deque[Waiting] = deque()  # the first ones in the queue
         self._sent = 0  # bytes of the first one that are out already
-        self._gap = 0  # lines dropped behind the last one in the queue
+        self._done = self._forgotten = 0  # number of the last one that is out, and that the queue knows to be out
+        self._why = ""  # the reason why `_send` could not
+
+    @property
+    def dropped(self) -> int:
+        return self._intake.dropped
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return self._queue.lines
+
+    @property
+    def busy(self) -> bool:
+        return self._queue.lines > 0
+
+    @property
+    def trouble(self) -> str:
+        return (self._why or "takes no lines at present") if self._queue.lines else ""
 
     def write(self, line: Line) -> None:
         """Formats the line and sends it, or keeps it for the next write or flush."""
-        for text in self._formatter(line):
-            self._put(self._encode(text, line.severity))
-        self.flush()
+        for data in self._encoded(line):
+            self._put(data)
+        self._push(0.0)
 
     def flush(self, seconds: float = 0.0) -> None:
         """Sends what waits, as far as that goes now. To be called regularly, also when there are no new lines.
@@ -54,22 +67,19 @@ class BufferedSink(ABC):
         A syslog daemon takes 10 messages at a time (net.unix.max_dgram_qlen). Who has nothing to do for a while may
         say how long, and that time goes into sending the rest as the daemon takes them.
         """
-        if self._drain():
-            return
-        deadline = None if self._patient else time.monotonic() + seconds
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if (left is not None and left <= 0) or not self._wait(left) or self._drain():
-                return
+        self._queue.commit()
+        self._push(seconds)
 
     def close(self) -> None:
         """Sends what waits, for a second at most, then lets go. What is left is in `waiting`."""
         self.flush(_CLOSING_SECONDS)
+        self._intake.note()
+        self._queue.commit()
         self._release()
 
     @abstractmethod
-    def _encode(self, text: str, severity: str) -> bytes:
-        """One line as it goes out."""
+    def _encode(self, text: str, line: Line) -> bytes:
+        """One line of text as it goes out."""
 
     @abstractmethod
     def _send(self, data: bytes) -> int:
@@ -83,48 +93,62 @@ class BufferedSink(ABC):
     def _release(self) -> None:
         """Closes descriptors."""
 
+    def _encoded(self, line: Line) -> list[bytes]:
+        return [self._encode(text, line) for text in self._formatter(line)]
+
     def _put(self, data: bytes) -> None:
-        # after a gap only once half is free again, lest the log alternate between single lines and notices
-        if self._gap and self._size <= self._limit // 2:
-            self._note_gap()
-        if self._gap or (self._queue and self._size + len(data) > self._limit):
-            self._gap += 1
-            self.dropped += 1
+        sent = 0
+        if not self._queue.lines and not self._intake.gap:
+            sent = max(self._send(data), 0)
+            if sent >= len(data):
+                return
+        if self._intake.put(data) and sent:
+            self._sent = sent
+
+    def _push(self, seconds: float) -> None:
+        if self._drain():
             return
-        self._append(data)
-
-    def _append(self, data: bytes) -> None:
-        self._queue.append(data)
-        self._size += len(data)
-
-    def _note_gap(self) -> None:
-        lines = "1 line" if self._gap == 1 else f"{self._gap} lines"
-        said = notice(time.time_ns(), "dropped", f"{lines} here: the sink took none for too long")
-        self._gap = 0
-        for text in self._formatter(said):
-            self._append(self._encode(text, said.severity))
+        deadline = None if self._patient else time.monotonic() + seconds
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if (left is not None and left <= 0) or not self._wait(left) or self._drain():
+                return
 
     def _drain(self) -> bool:
-        """Whether everything is out."""
-        while self._queue or self._gap:
-            if not self._queue:
-                self._note_gap()
-                continue
-            data = self._queue[0]
-            count = self._send(data[self._sent :] if self._sent else data)
+        """Whether everything is out that can be taken from the queue."""
+        while self._taken or self._fetch():
+            item = self._taken[0]
+            count = self._send(item.data[self._sent :] if self._sent else item.data)
             if count <= 0:
+                self._forget()
                 return False
             self._sent += count
-            if self._sent >= len(data):
-                self._queue.popleft()
-                self._size -= len(data)
-                self._sent = 0
+            if self._sent >= len(item.data):
+                self._taken.popleft()
+                self._sent, self._done = 0, item.number
         return True
+
+    def _fetch(self) -> bool:
+        """Takes the next lines from the queue; those behind a commit that is still to come are not seen."""
+        self._forget()
+        if not self._queue.lines:
+            self._intake.note()
+        if self._queue.lines:
+            self._taken.extend(self._queue.take(self._done, _BATCH_LINES, _BATCH_BYTES))
+        return bool(self._taken)
+
+    def _forget(self) -> None:
+        if self._done > self._forgotten:
+            self._queue.done(self._done)
+            self._forgotten = self._done
 
     def _restart(self) -> None:
         """Sends the first line from its beginning again: the other end has changed."""
         self._sent = 0
 
     def _discard(self) -> None:
-        self._queue.clear()
-        self._size = self._sent = self._gap = 0
+        self._taken.clear()
+        while rest := self._queue.take(0, _BATCH_LINES, _BATCH_BYTES):
+            self._queue.done(rest[-1].number)
+        self._intake.forget()
+        self._sent = 0

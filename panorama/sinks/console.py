@@ -9,10 +9,16 @@ import socket
 import stat
 
 from ..errors import ReaderGone
-from ..output.formats import Formatter
-from .buffered import BUFFER_BYTES, BufferedSink
+from ..output.formats import Formatter, formatter
+from ..output.line import Line
+from ..reading.keys import Key
+from .buffered import BufferedSink
+from .queues import Queue
+from .setup import Setup
 
-__all__ = ["Console"]
+__all__ = ["KEYS", "Console", "opened"]
+
+KEYS: dict[str, Key] = {}
 
 
 class Console(BufferedSink):
@@ -23,19 +29,19 @@ class Console(BufferedSink):
         formatter: Formatter,
         descriptor: int = 1,
         header: str = "",
-        buffer_bytes: int = BUFFER_BYTES,
+        queue: Queue | None = None,
         patient: bool = False,
     ) -> None:
-        super().__init__(formatter, buffer_bytes, patient)
+        super().__init__(formatter, queue, patient)
         self._descriptor, self._may_block = _without_blocking(descriptor)
         self._socket: socket.socket | None = None
         if stat.S_ISSOCK(os.fstat(self._descriptor).st_mode):
             self._socket = socket.socket(fileno=self._descriptor)
         self._gone = False
         if header:
-            self._put(self._encode(header, "info"))
+            self._put(header.encode() + b"\n")
 
-    def _encode(self, text: str, severity: str) -> bytes:
+    def _encode(self, text: str, line: Line) -> bytes:
         return text.encode("utf-8", "backslashreplace") + b"\n"
 
     def _put(self, data: bytes) -> None:
@@ -71,6 +77,13 @@ class Console(BufferedSink):
         elif self._descriptor >= 0:
             os.close(self._descriptor)
         self._socket, self._descriptor, self._gone = None, -1, True
+
+
+def opened(setup: Setup) -> Console:
+    """Standard output."""
+    style = setup.style
+    made = setup.wrap(formatter(style.format, style.context))
+    return Console(made, header=style.header, queue=setup.queue, patient=style.patient)
 
 
 def _without_blocking(descriptor: int) -> tuple[int, bool]:

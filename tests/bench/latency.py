@@ -66,7 +66,7 @@ def _latency(bench: Bench, section: Section) -> None:
     seconds = bench.pick(20, 5)
     reader = Reader(folder / "socket")
     reader.start()
-    mode = Panorama(bench, sink=f"syslog:{folder}/socket")
+    mode = Panorama(bench, sinks={"local": {"type": "syslog", "path": f"{folder}/socket"}})
     with mode:
         count = int(_RATE * seconds / _CYCLE)
         [done] = load.run(bench.folder("latency/files"), "files", rate=_RATE, count=count, marks=_MARKS, cpu=pin())

@@ -6,6 +6,8 @@ Each is a context manager that is in full effect inside and gone without a trace
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import signal
@@ -15,13 +17,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .bench import PYTHON, ROOT, Bench, CannotMeasure, Missing
 from .processes import cpu_seconds, group, until
 
 __all__ = ["Bare", "Empty", "Mode", "Panorama", "Rsyslog", "last_line"]
 
+_NO_LIMITS = {"process": 0, "global": 0}  # what a record costs is what is measured
 _SUMS = re.compile(r"panorama: .*; (\d+) events = .* (\d+) lost")
 
 
@@ -123,22 +126,25 @@ class Rsyslog:
 
 
 class Panorama(Mode):
-    """`panorama run` with its default behaviors, lines to an rsyslogd; or with other options and sinks."""
+    """The service with its default behaviors and no rate limits, lines to an rsyslogd; or with other options and sinks.
+
+    `sinks` is what the configuration says of them.
+    """
 
     name = "Panorama"
 
-    def __init__(self, bench: Bench, options: Sequence[str] = (), sink: str = "") -> None:
+    def __init__(self, bench: Bench, options: Sequence[str] = (), sinks: dict[str, Any] | None = None) -> None:
         super().__init__(bench)
         self.sums = ""
         self.attached = 0.0  # time.monotonic() when it said so
         self._read = 0  # bytes of the log that are older than the last probe
         self._options = options
-        self._sink = sink
+        self._sinks = sinks
         self._process: subprocess.Popen[bytes] | None = None
         self._rsyslog: Rsyslog | None = None
 
     def start(self) -> None:
-        if not self._sink:
+        if not self._sinks:
             self._rsyslog = Rsyslog(self.folder)
         self.launch()
         self.wait_attached()
@@ -146,10 +152,15 @@ class Panorama(Mode):
             self.settle()
 
     def launch(self) -> None:
-        sink = self._sink or f"syslog:{self.folder}/socket"
-        command = [PYTHON, "-m", "panorama", "run", "-s", sink, *self._options]
+        sinks = self._sinks or {"local": {"type": "syslog", "path": f"{self.folder}/socket"}}
+        config = self.folder / "panorama.yaml"
+        config.write_text(
+            json.dumps({"spool": {"folder": f"{self.folder}/state"}, "limits": _NO_LIMITS, "sinks": sinks})
+        )
+        command = [PYTHON, "-m", "panorama", "run", "--config", str(config), *self._options]
+        environment = {**os.environ, "RUNTIME_DIRECTORY": f"{self.folder}/run"}
         with open(self.folder / "errors", "wb") as errors:
-            self._process = subprocess.Popen(command, cwd=ROOT, stderr=errors, start_new_session=True)
+            self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors, start_new_session=True)
 
     def wait_attached(self) -> None:
         until("watching: panorama", self._watching, every=0.001)

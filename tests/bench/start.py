@@ -90,7 +90,7 @@ def _start(bench: Bench, name: str) -> tuple[float, float]:
     """Seconds until it said that it is watching, and until the first event that it saw."""
     folder = bench.folder(f"start/{name}")
     log = folder / "log"
-    with Started(bench, sink=f"file:{log}") as mode, contextlib.ExitStack() as stack:
+    with Started(bench, sinks={"log": {"type": "file", "path": str(log)}}) as mode, contextlib.ExitStack() as stack:
         probe = Probe(folder)
         stack.callback(probe.stop)
         probe.start()

@@ -18,6 +18,7 @@ from panorama.ignore import load_ignore
 from panorama.machines.compiler import compile_behaviors
 from panorama.machines.spec import load_behaviors
 from panorama.paths import BEHAVIORS
+from panorama.service.delivery import Delivery
 from panorama.tally import Tally
 
 pytestmark = pytest.mark.live
@@ -60,7 +61,7 @@ def generate(tmp_path: Path, turns: int, ring_pages: int) -> Outcome:
     done = []
     for n in (0, turns):
         output = tmp_path / f"counts{n}"
-        loop = Loop(Loaded(program, rules), [], None, follow=True, long_open=30.0, ring_pages=ring_pages)
+        loop = Loop(Loaded(program, rules), Delivery(), None, follow=True, long_open=30.0, ring_pages=ring_pages)
         command = f"cd {tmp_path} && exec /usr/bin/python3 -ISs generator.py {n} 3 3>{output}"
         assert follow(loop, ["/bin/sh", "-c", command]) == 0
         done.append((loop, json.loads(output.read_text()), loop.end()))
@@ -92,7 +93,7 @@ def test_a_ring_that_is_too_small_loses_and_says_so(tmp_path: Path) -> None:
 def test_more_open_files_at_exit_than_can_be_reported(tmp_path: Path) -> None:
     """What cannot be told of them any more is counted as lost; nothing stays behind in the kernel."""
     program, rules = compile_behaviors(load_behaviors([BEHAVIORS])), load_ignore(BEHAVIORS / "ignore.yaml")
-    loop = Loop(Loaded(program, rules), [], None, follow=True, long_open=30.0)
+    loop = Loop(Loaded(program, rules), Delivery(), None, follow=True, long_open=30.0)
     code = 'import os\nfor i in range(401): os.write(os.open(f"f{i}", os.O_WRONLY | os.O_CREAT), b"x")\nos._exit(0)'
     assert follow(loop, ["/bin/sh", "-c", f"cd {tmp_path} && exec /usr/bin/python3 -ISsc '{code}'"]) == 0
     left = list(loop.sensor.kernel.open_sessions())

@@ -365,22 +365,24 @@ def test_run_to_syslog(tmp_path: Path, running: Callable[..., Running], rsyslogd
 
 BOTH = """\
 import argparse, sys
-from panorama.commands.loop import Loop, closing, said
+from panorama.commands.loop import Loop, said
 from panorama.commands.options import load
 from panorama.commands.recording import record_to
 from panorama.commands.watch import follow
 from panorama.output.context import live_context
 from panorama.output.formats import FORMATS
+from panorama.service.delivery import Delivery, Stream
 from panorama.sinks import Style, open_sink
 command = sys.argv[1:]
 loaded = load(argparse.Namespace(behaviors=None, enable=["exec"], ignore=None))
-sinks = [open_sink(f"file:{name}", Style(name, live_context())) for name in FORMATS]
-with closing(sinks):
-    loop = Loop(loaded, sinks, record_to("t.jsonl", loaded, command), follow=True, long_open=30.0)
+with Delivery() as delivery:
+    for name in FORMATS:
+        delivery.add(Stream(name, open_sink(f"file:{name}", Style(name, live_context()))))
+    loop = Loop(loaded, delivery, record_to("t.jsonl", loaded, command), follow=True, long_open=30.0)
     with loop.sensor:
         status = follow(loop, command)
         tally = loop.end()
-print(said(tally, sinks))
+print(said(tally, delivery))
 sys.exit(status)
 """
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Syslog messages as RFC 5424 has them: a line's header and structured data, and its text behind them.
+
+    <PRI>1 TIME HOST panorama PID VERB [panorama@32473 boot="..." sequence="..." previous="..." chain="..."] TEXT
+
+TIME is when the line was complete. PID is Panorama's own, whose change tells of a restart (6.2.6); that of the program
+is in TEXT. What numbers the lines (host, boot, sequence, and with hash chaining previous and chain) proves completeness
+whatever the format of TEXT; what a line does not have is left out. 32473 is the enterprise number for examples (RFC
+5612), Panorama has none. There is no byte order mark: no format writes bytes that are not UTF-8, the mark is optional
+for receivers, and they would store it in front of every JSON record.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+
+from ..output.context import Context, utc_stamp
+from ..output.formats import Formatter
+from ..output.line import SEVERITIES, Line
+from ..output.quoting import CUT
+
+__all__ = ["FACILITIES", "MESSAGE_BYTES", "Messages", "cut", "head_bytes", "priority"]
+
+FACILITIES = {"user": 1, "daemon": 3, "auth": 4, "authpriv": 10} | {f"local{n}": 16 + n for n in range(8)}
+
+MESSAGE_BYTES = 8096  # what rsyslog's maxMessageSize=8k comes to, measured; the rest it cuts without saying so
+
+_MESSAGE_ID = 32  # bytes, RFC 5424 6.2.7
+_HOST = 255  # bytes, 6.2.4
+_NOT_PRINTABLE = re.compile(r"[^!-~]")  # PRINTUSASCII, 6
+_ESCAPED = re.compile(r'(["\\\]])')  # 6.3.3
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def priority(facility: str, severity: str) -> int:
+    """PRI, facility times 8 plus severity (RFC 5424 6.2.1, RFC 3164 4.1.1)."""
+    return FACILITIES[facility] * 8 + SEVERITIES.index(severity if severity in SEVERITIES else "info")
+
+
+class Messages:
+    """Makes of a line its messages, of at most `limit` bytes each, one for each text that `formatter` gives."""
+
+    def __init__(self, formatter: Formatter, context: Context, facility: str, limit: int) -> None:
+        self._formatter = formatter
+        self._facility = facility
+        self._limit = limit
+        self._host = _word(context.host, _HOST)
+        self._boot = context.boot_id
+        self._process = os.getpid()
+
+    def __call__(self, line: Line) -> list[bytes]:
+        texts = self._formatter(line)  # first: chaining is done on the way
+        head = (
+            f"<{priority(self._facility, line.severity)}>1 {utc_stamp(line.time)} {self._host} panorama"
+            f" {self._process} {_word(line.verb, _MESSAGE_ID)} {self._structured(line)} "
+        )
+        return [cut(f"{head}{text}".encode("utf-8", "backslashreplace"), self._limit) for text in texts]
+
+    def _structured(self, line: Line) -> str:
+        parameters = {
+            "boot": self._boot,
+            "sequence": line.sequence or "",
+            "previous": "" if line.previous is None else line.previous,
+            "chain": line.chain,
+        }
+        said = "".join(f' {name}="{_value(str(value))}"' for name, value in parameters.items() if value != "")
+        return f"[panorama@32473{said}]" if said else "-"
+
+
+def head_bytes(context: Context) -> int:
+    """The length of the longest header and structured data there can be in front of a text."""
+    host = len(_word(context.host, _HOST))
+    header = len("<191>1 2026-04-02T16:52:27.276747Z  panorama 4194304  ") + host + _MESSAGE_ID
+    boot = len(_value(context.boot_id).encode())
+    numbers = 2 * len(str(2**63)) + 64  # sequence and previous; the chain is a SHA-256
+    return header + len('[panorama@32473 boot="" sequence="" previous="" chain=""] ') + boot + numbers
+
+
+def cut(message: bytes, limit: int) -> bytes:
+    """At most `limit` bytes, saying so if bytes had to go. Formats cut the object first; this is the last resort."""
+    if len(message) <= limit:
+        return message
+    return message[: limit - len(CUT)].decode("utf-8", "ignore").encode() + CUT.encode()
+
+
+@lru_cache(1024)
+def _word(text: str, limit: int) -> str:
+    """A field of the header: printable ASCII without spaces, `-` for nothing."""
+    return _NOT_PRINTABLE.sub("_", text)[:limit] or "-"
+
+
+def _value(text: str) -> str:
+    return _ESCAPED.sub(r"\\\1", _CONTROL.sub("_", text))
