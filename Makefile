@@ -23,7 +23,8 @@ NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
 # programs that live tests run
 TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
 	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
-	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs
+	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs \
+	scdoc:/usr/bin/scdoc man-db:/usr/bin/man
 # programs that the benchmarks run or compare with; auditd starts when it is installed, and is compared with if stopped
 BENCHED := gcc:/usr/bin/gcc libc6-dev:/usr/include/stdlib.h rsyslog:/usr/sbin/rsyslogd auditd:/usr/sbin/auditd \
 	redis-tools:/usr/bin/redis-benchmark git:/usr/bin/git

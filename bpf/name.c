@@ -61,6 +61,34 @@ INLINE void path_of_start(struct path_walk *w, void *task, s32 directory, char f
 	}
 }
 
+#define OWN_FILES_SIZE 14 /* "/proc/self/fd/", as two numbers */
+#define PROC_SE 0x65732f636f72702full
+#define LF_FD 0x2f64662f666cull
+#define SIX_BYTES 0xffffffffffffull
+#define OWN_DIGITS 5
+
+/*
+ * The descriptor that "/proc/self/fd/N" means, -1 for any other text. Libraries write this to change what a descriptor
+ * of O_PATH or O_TMPFILE stands for; by the time user space could look, it may be another file's, or nobody's.
+ */
+INLINE s32 descriptor_in(struct pending *p)
+{
+	u64 *text = (u64 *)p->text;
+	u32 digits = p->text_size - 1 - OWN_FILES_SIZE;
+	if (digits == 0 || digits > OWN_DIGITS || text[0] != PROC_SE || (text[1] & SIX_BYTES) != LF_FD)
+		return -1;
+	s32 number = 0;
+	bool wrong = false;
+#define NEXT_DIGIT(i) \
+	if (digits > i) { \
+		u32 digit = (u8)p->text[OWN_FILES_SIZE + i] - '0'; \
+		wrong |= digit > 9; \
+		number = number * 10 + digit; \
+	}
+	NEXT_DIGIT(0) NEXT_DIGIT(1) NEXT_DIGIT(2) NEXT_DIGIT(3) NEXT_DIGIT(4)
+	return wrong ? -1 : number;
+}
+
 INLINE u32 append_text(struct record *r, u32 used, s32 size, char *text, u64 user)
 {
 	u32 at = used & TAIL_MASK;
@@ -136,6 +164,12 @@ int exit_unlink(struct leave *ctx)
 	e->value = p->value;
 	if (p->text_size <= 0)
 		read_user(&first, 1, (void *)p->text_at);
+	s32 own = trigger == CHMOD || trigger == CHOWN || trigger == TRUNCATE || trigger == LINK ? descriptor_in(p) : -1;
+	if (own >= 0) {
+		p->directory = own;
+		p->text[0] = first = 0;
+		p->text_size = 1;
+	}
 	r->walk.used = 0;
 	path_of_start(&r->walk, task, p->directory, first);
 	path_walk(r);

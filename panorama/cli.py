@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from . import __version__
-from .commands import config, doctor, record, replay, run, status, watch
+from .commands import config, doctor, record, replay, run, status, verify, watch
 from .errors import PanoramaError, ReaderGone, UsageError
 from .plain import nearest
 
@@ -28,6 +28,7 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "replay": (replay, "print the lines of traces; needs neither root nor a kernel"),
     "status": (status, "what the running service says of itself"),
     "config": (config, "check the configuration, or show what holds"),
+    "verify": (verify, "whether shipped lines are complete and unaltered"),
     "doctor": (doctor, "say what this machine offers and what is missing"),
 }
 

@@ -161,7 +161,7 @@ def load_ignore(*paths: Path) -> IgnoreRules:
     problems: list[Problem] = []
     rules: dict[str, Rule] = {}
     for path in paths:
-        document = read(path, problems) if path.exists() else None
+        document = read(path, problems) if os.path.exists(path) else None
         if document:
             node, status = document
             for place, found in ((path, status), (path.parent, path.parent.stat())):

@@ -54,7 +54,25 @@ HOSTILE_NAMES = [
     "\x00",
     "\x7f",
     "naïve 日本語 שלום",
+    "a|b",
+    "key=value externalId=9 PanoramaBootId=b2",
+    "a\\=b\\\\=c\\|d",
+    "\\n\\u0041",
+    " ",
+    " both ends ",
+    "]",
+    '[panorama@32473 host="ep2" boot="b2" sequence="1"]',
+    "CEF:0|Panorama|Panorama|1|x|x|1|externalId=9 dvchost=ep2 PanoramaBootId=b2",
+    '{"event":{"module":"panorama","sequence":9},"host":{"name":"ep2"}}',
+    "\u200fright\u200e\u2066isolate\u2069",
+    "\u061c\u200d\u2060\ufeff",
+    "x ... repeated 3 times",
+    "f" * 255,
+    "\u202e" * 85,
 ]
+
+
+LONGEST_PATH = "/" + "deep\n|=/" * 511 + "names"  # 4095 bytes, and the NUL is the last of PATH_MAX
 
 
 def event(name: str = "f2.txt", inode: int = 3015807, **more: object) -> Event:

@@ -123,7 +123,10 @@ def test_version_and_help() -> None:
         (["-z"], "unknown option '-z'; see: panorama run --help"),
         (["run", "now"], "nothing to do with 'now'; see: panorama run --help"),
         (["wach"], "there is no command 'wach'; did you mean 'watch'?"),
-        (["xyzzy"], "there is no command 'xyzzy'; there are run, watch, record, replay, doctor"),
+        (
+            ["xyzzy"],
+            "there is no command 'xyzzy'; there are run, watch, record, replay, status, config, verify, doctor",
+        ),
         (
             ["run", "--format", "jsn"],
             "argument --format: there is no format 'jsn'; did you mean 'json'?; see: panorama run --help",

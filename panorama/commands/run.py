@@ -112,6 +112,8 @@ def _loop(config: Config, delivery: Delivery) -> Loop:
         follow=False,
         long_open=config.long_open,
         ring_pages=config.ring_buffer // os.sysconf("SC_PAGE_SIZE"),
+        process_limit=config.limits_process,
+        global_limit=config.limits_global,
     )
 
 

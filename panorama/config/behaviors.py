@@ -53,7 +53,7 @@ def loaded(config: Config) -> Loaded:
     else:
         _filters(config, names, behaviors, problems)
     if problems:
-        raise InputError(problems)
+        raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
     return Loaded(compile_behaviors(behaviors), rules)
 
 

@@ -45,7 +45,7 @@ def defaults() -> Config:
 
 
 def _read(path: Path | None, problems: list[Problem]) -> Config:
-    if path is None and not CONFIG.exists():
+    if path is None and _absent(CONFIG):
         return defaults()
     path = path or CONFIG
     answer = nodes.read(path, problems, may_be_empty=True)
@@ -64,6 +64,17 @@ def _read(path: Path | None, problems: list[Problem]) -> Config:
         reading.wrong(node, f"the configuration is a mapping, not {node.kind}")
         return defaults()
     return _config(reading, node)
+
+
+def _absent(path: Path) -> bool:
+    """Whether it is certain that there is no such file."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _config(reading: Reading, node: Node) -> Config:

@@ -17,6 +17,7 @@ from ..reading.keys import Key
 from ..reading.values import spelled
 from ..sinks import SINKS, SinkType
 from .load import defaults
+from .section import condition
 from .settings import CONFIG, FILTER, SETTINGS, SINK
 from .show import scalar
 from .sinks import formats_of
@@ -31,9 +32,8 @@ _HEAD = f"""\
 # commented out with a # at once before it is the default. Sizes are written 512KiB, 16MiB, 1GiB, times 500ms,
 # 30s, 5m, 1h.
 #
-#   panorama config --check      says everything that is wrong, with its place
-#   panorama config --show       says what holds, and where it comes from
-#   systemctl restart panorama   has it followed
+# `panorama config --check` says everything that is wrong, `panorama config --show` what holds and where it comes
+# from. `systemctl restart panorama` has it followed.
 """
 
 _EXAMPLES = """\
@@ -47,6 +47,7 @@ _KINDS = {
     "path": "absolute path",
     "file": "absolute path of a file that only root can write",
     "secret": "absolute path of a file that only root can read",
+    "created": "absolute path of a file",
     "address": "host:port or [v6]:port",
     "url": "http:// or https://",
     "flag": "true or false",
@@ -62,7 +63,8 @@ _KINDS = {
 # where a key that has no default gives no example
 _STAND_INS = {
     "text": "panorama",
-    "path": "/var/log/panorama.log",
+    "path": "/srv/panorama",
+    "created": "/var/log/panorama.log",
     "file": "/etc/panorama/NAME.pem",
     "secret": "/etc/panorama/NAME.secret",
     "address": "siem.example:6514",
@@ -165,7 +167,7 @@ def _entries(table: Mapping[str, Key]) -> Iterator[str]:
         if key.most is not None:
             notes.append(f"At most {spelled(key.kind, key.most)}.")
         if key.only:
-            notes.append(f"Only with {key.only[0]}: {key.only[1]}.")
+            notes.append(f"Only with {condition(key)}.")
         if key.default is not None:
             notes.append(f"Default: {scalar(spelled(key.kind, key.default))}.")
         needed = ", needed" if key.needed else ""

@@ -109,11 +109,6 @@ class Config:
         named = {key.replace(".", "_"): value for key, value in values.items()}
         return replace(self, **named, origins=kept | dict.fromkeys(values, origin))
 
-    @property
-    def remote(self) -> bool:
-        """Whether lines leave this machine."""
-        return any(sink.kind.remote for sink in self.sinks)
-
 
 def _below(key: str, name: str) -> bool:
     return key == name or key.startswith((f"{name}.", f"{name}["))

@@ -9,17 +9,18 @@ from typing import Any
 from ..reading.fields import Reading
 from ..reading.keys import Key
 from ..reading.nodes import Node
-from ..reading.values import value_of
+from ..reading.values import spelled, value_of
 from .model import Origin
 
-__all__ = ["Section"]
+__all__ = ["Section", "condition"]
 
 
 class Section:
     """The values that a mapping has for the keys of a table, each with its place; what is wrong is a Problem.
 
-    `prefix` stands before each key in `origins`. `others` are keys of the mapping that the caller
-    reads. A key with nothing behind it counts as left out, as does one that is wrong: `given` are those that are there.
+    `prefix` stands before each key in `origins`. `others` are keys of the mapping that the caller reads. A key with
+    nothing behind it counts as left out. `given` are the nodes of those that are there, right or wrong; `values` are
+    those that are right.
     """
 
     def __init__(
@@ -33,20 +34,25 @@ class Section:
         self._prefix = prefix
         self._level(node, "", others)
 
-    def complete(self, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def complete(self) -> dict[str, Any]:
         """Every key of the table with its value or default."""
-        return {name: key.default for name, key in self._table.items()} | dict(defaults or {}) | self.values
+        return {name: key.default for name, key in self._table.items()} | self.values
 
     def check(self, node: Node) -> None:
         """Asks for keys that are needed, and refuses those that make no sense with the others; `node` is the whole."""
-        values = self.complete()
         for name, key in self._table.items():
-            senseless = key.only is not None and key.only[0] in values and values[key.only[0]] != key.only[1]
+            senseless = key.only and not self._holds(*key.only)
             if key.needed and not senseless and name not in self.given:
                 self._reading.wrong(node, f"the key '{name}' is missing", f"it is {_lower(key.summary)}")
-            if key.only and senseless and name in self.given:
-                what = f"'{name}' makes sense only with {key.only[0]}: {key.only[1]}"
-                self._reading.wrong(self.given[name], what, f"it is {values[key.only[0]]}")
+            if senseless and name in self.given:
+                self._reading.wrong(self.given[name], f"'{name}' makes sense only with {condition(key)}")
+
+    def _holds(self, name: str, *texts: str) -> bool:
+        """Whether a key is set, and to one of these if there are any. One whose value is wrong might be."""
+        if name in self.given and name not in self.values:
+            return True
+        value = spelled(self._table[name].kind, self.values.get(name, self._table[name].default))
+        return value is not None and (not texts or value in texts)
 
     def _level(self, node: Node, above: str, others: tuple[str, ...] = ()) -> None:
         names = {name.removeprefix(above).partition(".")[0] for name in self._table if name.startswith(above)}
@@ -78,6 +84,12 @@ class Section:
 
     def _place(self, node: Node) -> Origin:
         return Origin(self._reading.path, node.line, node.column)
+
+
+def condition(key: Key) -> str:
+    """What a key's `only` asks for, in words."""
+    name, *texts = key.only
+    return f"{name}: {' or '.join(texts)}" if texts else name
 
 
 def _lower(summary: str) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..output.formats import FORMATS
-from ..reading.fields import WORD, Reading, suggestion
+from ..reading.fields import WORD, Reading
 from ..reading.keys import Key
 from ..reading.nodes import Node, shortened
 from ..sinks import SINKS
@@ -58,7 +58,7 @@ def read_sink(
         if type:
             reading.unknown(node.value["type"], "type of sink", SINKS)
         elif "type" not in node.keys:
-            reading.wrong(name, f"the sink '{shown}' has no type", suggestion("", SINKS))
+            reading.wrong(name, f"the sink '{shown}' has no type", "add one, like type: syslog")
         return None
     kind = SINKS[type]
     section = Section(reading, node, sink_table(kind), prefix)

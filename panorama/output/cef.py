@@ -18,7 +18,7 @@ from .. import __version__
 from .context import Context, milliseconds
 from .facts import Facts
 from .line import Line
-from .quoting import bare, quote, shorten
+from .quoting import bare, quote
 from .severities import SCALES
 from .shape import Shape, fitted
 
@@ -27,10 +27,16 @@ __all__ = ["cef_line"]
 _LABELS = {"c6a2": "Source IPv6 Address", "c6a3": "Destination IPv6 Address"}
 _INBOUND, _OUTBOUND = 0, 1
 
+
+class _Escaped(str):
+    """Text that is escaped already, as in the text format."""
+
+
 _SHAPE = Shape(
     "cef",
     {
         "time": milliseconds,
+        "escaped": _Escaped,
         "octal": lambda mode: f"{mode:04o}",
         "direction": lambda direction: _INBOUND if direction == "ingress" else _OUTBOUND,
     },
@@ -46,37 +52,42 @@ def cef_line(line: Line, context: Context) -> str:
 
 def _text(facts: Facts, rank: int, longest: int) -> str:
     line = facts.line
-    record = _SHAPE.record(facts, rank)
+    record = _SHAPE.record(facts, rank, longest)
     record |= {f"{key}Label": label for key, label in _LABELS.items() if key in record}
-    words = [f"{key}={_value(value, longest)}" for key, value in record.items()]
-    event, verb = _header(f"{line.behavior}:{line.verb}", longest), _header(line.verb, longest)
-    severity = SCALES[line.severity].cef
-    return f"CEF:0|Panorama|Panorama|{__version__}|{event}|{verb}|{severity}|{' '.join(words)}"
+    words = " ".join([f"{key}={_value(value)}" for key, value in record.items()])
+    event, verb = (_of_header(_plain(text)) for text in (f"{line.behavior}:{line.verb}", line.verb))
+    return f"CEF:0|Panorama|Panorama|{__version__}|{event}|{verb}|{SCALES[line.severity].cef}|{words}"
 
 
-def _header(text: str, longest: int) -> str:
-    return _plain(text, longest).replace("\\", "\\\\").replace("|", "\\|")
-
-
-def _value(value: Any, longest: int) -> str:
+def _value(value: Any) -> str:
     if type(value) is int:
         return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, _Escaped):
+        return _of_value(value)
+    if isinstance(value, str):
+        return _text_value(value)
     if isinstance(value, dict):
-        value = " ".join(f"{quote(key)}={quote(inner)}" for key, inner in value.items())
-    elif isinstance(value, list | tuple):
-        value = " ".join(map(quote, value))
-    return _text_value(value, longest)
+        return _of_value(" ".join(f"{quote(key)}={quote(text)}" for key, text in value.items()))
+    return _of_value(" ".join(map(quote, value)))
 
 
 @lru_cache(maxsize=512)  # most of what lines say has just been said
-def _text_value(text: str, longest: int) -> str:
-    return _plain(text, longest).replace("\\", "\\\\").replace("=", "\\=")
+def _text_value(text: str) -> str:
+    return _of_value(_plain(text))
 
 
-def _plain(text: str, longest: int) -> str:
-    text = shorten(bare(text), longest) if longest else bare(text)
+def _plain(text: str) -> str:
+    text = bare(text)
     if text[:1] == " ":
         text = f"\\x20{text[1:]}"
     return f"{text[:-1]}\\x20" if text[-1:] == " " else text
+
+
+def _of_header(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _of_value(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("=", "\\=")

@@ -26,9 +26,9 @@ _MOST_EVENTS = 100  # ids in one record; `event_count` has the true number
 class Field:
     """One row. `get` gives None, "" or () for what is not known or does not apply, and then the key is absent.
 
-    `kind` is text, list (of text), words (a list of ours), number, flag, or what formats write in different ways: time
-    and duration (ns), id (a number, text for ECS and OCSF), uid (text for ECS alone), octal, file_kind, ip_version
-    and direction. `when` says when it is there.
+    `kind` is text, escaped (printable text), list (of text), words (a list of ours), number, flag, or what formats
+    write in different ways: time and duration (ns), id (a number, text for ECS and OCSF), uid (text for ECS alone),
+    octal, file_kind, ip_version and direction. `when` says when it is there.
     """
 
     name: str

@@ -16,7 +16,7 @@ from .line import Line
 from .shape import Shape
 from .table import SECTIONS
 
-__all__ = ["journal_fields", "journal_name"]
+__all__ = ["JOURNAL_NAMES", "journal_fields"]
 
 _LEFT_OUT = ("fields", "events")
 _KEYS = [key for section in SECTIONS for field in section.fields for key in field.column("json")]
@@ -28,18 +28,14 @@ _SHAPE = Shape(
 )
 
 
-def journal_name(key: str) -> str:
-    """The journal's name for a key of json."""
-    return f"PANORAMA_{key.upper().replace('.', '_')}"
-
-
-_NAMES = {key: journal_name(key) for key in _KEYS if key not in _LEFT_OUT}
+# json's keys, and what the journal calls them
+JOURNAL_NAMES = {key: f"PANORAMA_{key.upper().replace('.', '_')}" for key in _KEYS if key not in _LEFT_OUT}
 
 
 def journal_fields(line: Line, context: Context) -> dict[str, str | bytes]:
     """Text, or bytes where it is not UTF-8."""
     record = _SHAPE.record(Facts(line, context))
-    return {_NAMES[key]: _value(value) for key, value in record.items() if key in _NAMES}
+    return {JOURNAL_NAMES[key]: _value(value) for key, value in record.items() if key in JOURNAL_NAMES}
 
 
 def _value(value: Any) -> str | bytes:

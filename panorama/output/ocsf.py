@@ -17,7 +17,7 @@ from .context import Context, milliseconds
 from .facts import Facts
 from .line import Line
 from .severities import ALERTS
-from .shape import Record, Shape, dumps, fitted, trimmed
+from .shape import Record, Shape, dumps, fitted
 
 __all__ = ["OCSF_VERSION", "ocsf_line"]
 
@@ -53,8 +53,7 @@ def ocsf_line(line: Line, context: Context) -> str:
 
 
 def _text(facts: Facts, rank: int, longest: int) -> str:
-    record = _SHAPE.record(facts, rank)
-    return dumps(_completed(trimmed(record, longest) if longest else record, facts))
+    return dumps(_completed(_SHAPE.record(facts, rank, longest), facts))
 
 
 def _completed(record: Record, facts: Facts) -> Record:

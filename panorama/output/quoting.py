@@ -10,6 +10,7 @@ for those that take no ink. A bare `-` is a missing value and a bare `?` a doubt
 from __future__ import annotations
 
 import re
+import sys
 
 __all__ = ["CUT", "MISSING", "bare", "quote", "shorten", "split_fields", "unquote"]
 
@@ -98,7 +99,7 @@ def _unescape(match: re.Match[str]) -> str:
     if byte:
         number = int(byte, 16)
         return chr(number if number < 0x80 else 0xDC00 + number)
-    if short or long:
+    if short or (long and int(long, 16) <= sys.maxunicode):
         return chr(int(short or long, 16))
     if named in _NAMED_BACK:
         return _NAMED_BACK[named]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from .context import Context, utc_stamp
 from .facts import Facts
 from .line import Line
-from .shape import Shape, dumps, fitted, trimmed
+from .shape import Shape, dumps, fitted
 
 __all__ = ["json_line"]
 
@@ -25,9 +25,4 @@ _SHAPE = Shape(
 def json_line(line: Line, context: Context) -> str:
     """The record as one line of JSON, no longer than the context's limit if it has one."""
     facts = Facts(line, context)
-    return fitted(facts, context.limit, lambda rank, longest: _text(facts, rank, longest))
-
-
-def _text(facts: Facts, rank: int, longest: int) -> str:
-    record = _SHAPE.record(facts, rank)
-    return dumps(trimmed(record, longest) if longest else record)
+    return fitted(facts, context.limit, lambda rank, longest: dumps(_SHAPE.record(facts, rank, longest)))

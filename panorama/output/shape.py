@@ -20,7 +20,7 @@ from .fields import ARGUMENTS, IDENTITY, USUAL, VITAL, Section
 from .quoting import CUT
 from .table import SECTIONS
 
-__all__ = ["Record", "Shape", "dumps", "fitted", "trimmed"]
+__all__ = ["Record", "Shape", "dumps", "fitted"]
 
 Record = dict[str, Any]
 _Path = tuple[str, ...]
@@ -64,9 +64,14 @@ class Shape:
         self._column, self._convert, self._ours, self._flat = column, convert, ours, flat
         self._plans = [[self._step(section, rank) for section in SECTIONS] for rank in range(IDENTITY + 1)]
         self._plans = [[step for step in plan if step.entries] for plan in self._plans]
+        fields = [field for section in SECTIONS for field in section.fields if field.rank == IDENTITY]
+        self._spared = frozenset(key for field in fields for key in field.column(column))
 
-    def record(self, facts: Facts, rank: int = ARGUMENTS) -> Record:
-        """The rows of at least that rank. The record is the caller's to change, but not what is nested twice."""
+    def record(self, facts: Facts, rank: int = ARGUMENTS, longest: int = 0) -> Record:
+        """The rows of at least that rank. The record is the caller's to change, but not what is nested twice.
+
+        With `longest`, text that takes more is cut, and what is not UTF-8 has no `_bytes`; the identity stays.
+        """
         result: Record = {}
         nodes: _Nodes = {(): result}
         for take, entries, part in self._plans[rank]:
@@ -77,7 +82,7 @@ class Shape:
                 self._fill(nodes, entries, source)
             else:
                 _merge(nodes, part(source))
-        return result
+        return _trimmed(result, longest, self._spared) if longest else result
 
     def _step(self, section: Section, rank: int) -> _Step:
         parts: dict[_Path, list[_Entry]] = {}
@@ -131,17 +136,22 @@ def fitted(facts: Facts, limit: int, render: Callable[[int, int], str]) -> str:
     return text
 
 
-def trimmed(data: Any, longest: int) -> Any:
-    """A copy without `_bytes`, each text cut so that it takes no more than that in JSON."""
+def _trimmed(data: Any, longest: int, spared: frozenset[str], path: str = "") -> Any:
+    """A copy without `_bytes`, each text but the spared ones cut so that it takes no more than that in JSON."""
     if isinstance(data, dict):
-        return {key: trimmed(value, longest) for key, value in data.items() if not key.endswith("_bytes")}
+        inner = {key: (value, f"{path}.{key}" if path else key) for key, value in data.items()}
+        return {
+            key: value if place in spared else _trimmed(value, longest, spared, place)
+            for key, (value, place) in inner.items()
+            if not key.endswith("_bytes")
+        }
     if isinstance(data, list | tuple):
-        return [trimmed(value, longest) for value in data]
+        return [_trimmed(value, longest, spared) for value in data]
     if isinstance(data, str) and len(dumps(data)) > longest:
-        data = data[:longest]
-        while len(dumps(data)) > longest - len(CUT):
-            data = data[: len(data) * 3 // 4]
-        return data + CUT
+        text = data[:longest]
+        while len(dumps(text)) > longest - len(CUT):
+            text = text[: len(text) * 3 // 4]
+        return type(data)(text + CUT)
     return data
 
 

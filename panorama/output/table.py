@@ -58,9 +58,9 @@ _LINE = Section("The line", lambda facts: facts, (
           "", "", "severity_id", rank=IDENTITY),
     both("verb", "text", "always", "what was done", attrgetter("line.verb"),
           "event.action", "act", "metadata.event_code", rank=VITAL),
-    both("object", "text", "always", "to what, as in the text format", lambda f: object_text(f.line),
+    both("object", "escaped", "always", "to what, as in the text format", lambda f: object_text(f.line),
           rank=VITAL),
-    Field("message", "text", "always", "command, verb and object, as in the text format", attrgetter("message"),
+    Field("message", "escaped", "always", "command, verb and object, as in the text format", attrgetter("message"),
           "message", "msg", "message", rank=VITAL),
 ))
 

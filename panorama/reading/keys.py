@@ -19,6 +19,7 @@ KINDS = {
     "path": "str, an absolute path",
     "file": "str, the absolute path of a file that is there and that only root can write",
     "secret": "str, the absolute path of a file that is there and that only root can read",
+    "created": "str, the absolute path of a file that is made if need be, in a folder that is there",
     "address": "(host, port); `host:port`, `[v6]:port`",
     "url": "str, http:// or https:// with a host",
     "flag": "bool",
@@ -36,8 +37,9 @@ KINDS = {
 class Key:
     """One setting. `default` is what holds where it is left out, None that there is none.
 
-    `least` and `most` bound counts, sizes and times. `only` is another key of the same table with the value it must
-    have for this one to make sense, as ("transport", "tls"). `example` is for the manual, in place of a default.
+    `least` and `most` bound counts, sizes and times. `only` names another key of the same table that must be set for
+    this one to make sense, and the values it may have, if not any: ("transport", "tls", "tcp"). `example` is for the
+    manual, in place of a default.
     """
 
     kind: str  # a key of KINDS
@@ -47,5 +49,5 @@ class Key:
     needed: bool = False
     least: float | None = None
     most: float | None = None
-    only: tuple[str, str] | None = None
+    only: tuple[str, ...] = ()
     example: str = ""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from .fields import Reading
 from .keys import Key
-from .nodes import Node, shortened
+from .nodes import Node
 from .trust import distrust
 
 __all__ = ["spelled", "value_of"]
@@ -57,10 +57,6 @@ def _several(reading: Reading, name: str, node: Node, key: Key) -> tuple[Any, ..
     if not nodes and key.default != ():
         reading.wrong(node, f"'{name}' is an empty list", "leave it out for the default")
         return None
-    for number, value in enumerate(values):
-        if value is not None and value in values[:number]:
-            reading.wrong(nodes[number], f"'{name}' has '{shortened(nodes[number].text)}' twice")
-            return None
     return None if None in values else tuple(values)
 
 
@@ -137,13 +133,21 @@ def _path(node: Node) -> str:
     return node.text
 
 
+def _created(node: Node) -> str:
+    path = _path(node)
+    if not os.path.isdir(os.path.dirname(path)) or os.path.isdir(path):
+        what = "is a folder" if os.path.isdir(path) else f"cannot be made, there is no folder {os.path.dirname(path)}"
+        raise _Wrong(what)
+    return path
+
+
 def _status(path: str) -> os.stat_result:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise _Wrong(f"cannot be used: {shortened(path)}: {error.strerror}") from None
+        raise _Wrong(f"cannot be used: {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
-        raise _Wrong(f"is no file: '{shortened(path)}'")
+        raise _Wrong(f"is no file: '{path}'")
     return status
 
 
@@ -156,9 +160,10 @@ def _file(node: Node) -> str:
 
 def _secret(node: Node) -> str:
     path = _file(node)
-    mode = stat.S_IMODE(_status(path).st_mode)
-    if mode & 0o007:
-        raise _Wrong(f"is no secret: everybody can use {shortened(path)}, mode {mode:04o}", f"chmod 0600 {path}")
+    status = _status(path)
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o007 or (mode & 0o070 and status.st_gid != 0):
+        raise _Wrong(f"is no secret: others than root can read {path}, mode {mode:04o}", f"chmod 0600 {path}")
     return path
 
 
@@ -187,6 +192,7 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "path": _path,
     "file": _file,
     "secret": _secret,
+    "created": _created,
     "address": _address,
     "url": _url,
     "flag": _flag,
@@ -201,6 +207,7 @@ _WANTED = {
     "path": "an absolute path",
     "file": "the absolute path of a file",
     "secret": "the absolute path of a file",
+    "created": "the absolute path of a file",
     "address": "host:port, or [v6]:port",
     "url": "http://host or https://host, with a port and a path if need be",
     "flag": "true or false",

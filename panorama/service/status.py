@@ -52,6 +52,7 @@ def status(started: float, loop: Loop) -> Facts:
         "sequence": delivery.sequence,
         "losses": {
             "lost": tally.lost,
+            "held_back": tally.held,
             "undecodable": tally.skipped,
             "machines_evicted": loop.pipeline.engine.evicted,
             "lines_dropped": sum(sink.dropped for sink in delivery.sinks),
@@ -87,6 +88,7 @@ def rendered(facts: Mapping[str, Any]) -> str:
         ("tracepoints", str(facts["tracepoints"])),
         ("events", f"{seen} seen: {_counts(events['seen'])}"),
         ("lines", f"{facts['lines']}, the last one has sequence {facts['sequence']}"),
+        ("held back", _counts(losses["held_back"]) or "none"),
         ("lost", _counts(losses["lost"]) or "none"),
     ]
     told += [

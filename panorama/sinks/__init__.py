@@ -12,7 +12,7 @@ import os
 from ..errors import SinkError
 from ..output.formats import FORMATS
 from ..reading.fields import suggestion
-from . import console, file, journal, remote_syslog, syslog
+from . import console, elasticsearch, file, journal, kafka, remote_syslog, splunk, syslog
 from .console import Console
 from .file import File
 from .setup import Setup, Sink, SinkType, Style
@@ -22,9 +22,12 @@ __all__ = ["SINKS", "Console", "File", "Setup", "Sink", "SinkType", "Style", "Sy
 
 SINKS: dict[str, SinkType] = {
     "console": SinkType(console.KEYS, console.opened, keeps=False),
+    "elasticsearch": SinkType(elasticsearch.KEYS, elasticsearch.opened, remote=True, formats=elasticsearch.FORMATS),
     "file": SinkType(file.KEYS, file.opened),
-    "journal": SinkType(journal.KEYS, journal.opened),
-    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True),
+    "journal": SinkType(journal.KEYS, journal.opened, structured=True),
+    "kafka": SinkType(kafka.KEYS, kafka.opened, remote=True, formats=kafka.FORMATS),
+    "remote-syslog": SinkType(remote_syslog.KEYS, remote_syslog.opened, remote=True, structured=True),
+    "splunk": SinkType(splunk.KEYS, splunk.opened, remote=True, formats=splunk.FORMATS),
     "syslog": SinkType(syslog.KEYS, syslog.opened),
 }
 

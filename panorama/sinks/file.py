@@ -23,7 +23,7 @@ from .setup import Setup
 
 __all__ = ["KEYS", "File", "opened"]
 
-KEYS = {"path": Key("path", "the file; it is created with mode 0640, its directory is not", needed=True)}
+KEYS = {"path": Key("created", "the file; it is created with mode 0640, its directory is not", needed=True)}
 
 # conditions that pass: lines wait for them instead of stopping the program at start
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.ENXIO, errno.EMFILE, errno.ENFILE)

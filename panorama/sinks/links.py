@@ -107,19 +107,27 @@ class Stream:
         view = memoryview(data)
         while view:
             try:
-                with unreachable():
-                    count = self._socket.send(view, socket.MSG_NOSIGNAL)
+                count = self._socket.send(view, socket.MSG_NOSIGNAL)
             except BlockingIOError:
-                self._await(select.POLLOUT, time.monotonic() + self._timeout)
+                self._await_room()
+            except OSError as error:
+                self.check()  # what it said before it left tells more
+                raise Unreachable(_reason(error)) from None
             else:
                 self.handed += count
                 view = view[count:]
 
-    def _await(self, event: int, deadline: float) -> None:
+    def _await_room(self) -> None:
+        """Until it is worth another try: a receiver that takes bytes, however slowly, is not given up."""
+        taken, deadline = self.acknowledged(), time.monotonic() + self._timeout
+        while not self._await(select.POLLOUT, self._timeout / 10) and self.acknowledged() == taken:
+            if time.monotonic() > deadline:
+                raise Unreachable(f"the receiver took nothing for {self._timeout:g} s")
+
+    def _await(self, event: int, seconds: float) -> bool:
         poll = select.poll()
         poll.register(self._socket, event)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise Unreachable(f"the receiver took or said nothing for {self._timeout:g} s")
+        return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 class Datagrams:
@@ -154,7 +162,7 @@ class Datagrams:
 
     def check(self) -> bool:
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise Unreachable(os.strerror(error).lower())
+            raise Unreachable(_reason(OSError(error, os.strerror(error))))
         return self._ended
 
     def end(self) -> None:
@@ -169,7 +177,11 @@ class unreachable(contextlib.AbstractContextManager[None]):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
-            raise Unreachable((error.strerror or str(error)).lower()) from None
+            raise Unreachable(_reason(error)) from None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _notice_dead_peers(connection: socket.socket, timeout: float) -> None:

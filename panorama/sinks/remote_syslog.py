@@ -31,13 +31,33 @@ _SMALLEST, _LARGEST = 480, 65_000  # what every receiver takes (the same), and w
 KEYS = {
     "address": Key("address", "the receiver; port 6514 is usual for TLS, 514 for UDP", needed=True),
     "transport": Key("word", "how messages travel", "tls", choices=("tls", "tcp", "udp")),
-    "ca": Key("path", "TLS: the authorities whose certificates are trusted, PEM", "/etc/ssl/certs/ca-certificates.crt"),
-    "server_name": Key("text", "TLS: the name in the receiver's certificate, if not that of address"),
-    "certificate": Key("path", "TLS: our own certificate and those between it and the authority, PEM"),
-    "key": Key("path", "TLS: the key of that certificate, PEM, readable by root alone, if it is not in the same file"),
+    "ca": Key(
+        "file",
+        "the authorities whose certificates are trusted, PEM",
+        "/etc/ssl/certs/ca-certificates.crt",
+        only=("transport", "tls"),
+    ),
+    "server_name": Key(
+        "text",
+        "the name in the receiver's certificate, if not that of address",
+        only=("transport", "tls"),
+        example="siem.example",
+    ),
+    "certificate": Key(
+        "file", "our own certificate and those between it and the authority, PEM", only=("transport", "tls")
+    ),
+    "key": Key("secret", "the key of that certificate, PEM, if it is not in the same file", only=("certificate",)),
     "facility": Key("word", "the facility of the messages", "daemon", choices=tuple(FACILITIES)),
-    "message_size": Key("size", "longest message; 8096 bytes unless set, over UDP 2048"),
-    "framing": Key("word", "TLS, TCP: how messages are told apart", "octet-counting", choices=tuple(_FRAMINGS)),
+    "message_size": Key(
+        "size", "longest message; 8096 bytes unless set, over UDP 2048", least=_SMALLEST, example="8KiB"
+    ),
+    "framing": Key(
+        "word",
+        "how messages are told apart",
+        "octet-counting",
+        choices=tuple(_FRAMINGS),
+        only=("transport", "tls", "tcp"),
+    ),
     "timeout": Key("time", "a receiver that does not connect, answer or read for so long is given up for now", 20.0),
     "confirm_after": Key("time", "how long a connection must live on until what was sent counts as received", 5.0),
 }

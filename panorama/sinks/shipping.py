@@ -72,6 +72,7 @@ class Shipped:
         self._intake = Intake(queue, encode)
         self._sent = 0  # number of the last line handed over
         self._done = 0  # and of the last one confirmed
+        self._failures = 0  # tries since then
         self._work = threading.Event()
         self._ending = threading.Event()
         self._deadline = float("inf")  # time.monotonic
@@ -105,6 +106,8 @@ class Shipped:
 
     def close(self) -> None:
         """Ships what waits, for two seconds at most. What is left is in `waiting`, and on disk if the queue is."""
+        if self._ending.is_set():
+            return
         self._intake.note()
         self._deadline = time.monotonic() + _CLOSING
         self._ending.set()
@@ -114,11 +117,10 @@ class Shipped:
             self._thread = None
 
     def _ship(self) -> None:
-        failures = 0  # tries since the receiver last confirmed anything
         broken = False
         while not self._over(broken):
             if broken:
-                self._ending.wait(min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE))
+                self._ending.wait(min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE))
             else:
                 self._work.wait(_UNCONFIRMED if self._sent > self._done else None)
                 self._work.clear()
@@ -126,16 +128,16 @@ class Shipped:
                 self._hand_over()
                 if self._ending.is_set():
                     self.transport.finish()
-                if self._confirm():
-                    failures = 0
+                self._confirm()
                 broken = False
-                if not failures:
+                if not self._failures:
                     self.trouble = ""
             except Unreachable as error:
                 self.trouble = str(error)
                 self.transport.close()
                 self._sent = self._done
-                failures, broken = failures + 1, True
+                self._failures += 1
+                broken = True
         self.transport.close()
 
     def _over(self, broken: bool) -> bool:
@@ -155,10 +157,9 @@ class Shipped:
             if time.monotonic() > self._deadline:
                 return
 
-    def _confirm(self) -> int:
-        """Forgets what the receiver has; how many lines that were."""
-        count = self.transport.confirmed()
-        if count:
+    def _confirm(self) -> None:
+        """Forgets what the receiver has."""
+        if count := self.transport.confirmed():
             self._done += count
             self.queue.done(self._done)
-        return count
+            self._failures = 0

@@ -3,9 +3,9 @@
 
 Everything given since the last `commit` is written in one transaction, so lines and the numbers kept beside them agree
 after kill -9 at any moment. After a power failure the last moments may be missing, never an earlier part (write-ahead
-log, synchronous = NORMAL: sqlite.org/pragma.html). Who commits does not wait while the disk syncs: if another thread
-has the database, that thread writes what was committed before it lets go. What lines are for is not known here; their
-queues are in spool.py.
+log, synchronous = NORMAL: sqlite.org/pragma.html). Who commits does not wait long for a disk that syncs: the thread
+that has the database writes what was committed before it lets go. What lines are for is not known here; their queues
+are in spool.py.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _LOG = 4 << 20  # bytes, about: a write-ahead log of that length is copied into 
 _LONGEST_LOG = 32 << 20  # and of that length also by the one that commits
 _TRANSACTION = 16 << 10  # bytes that a transaction takes in the log beside its lines, about
 _FREED_AT_ONCE = 4096  # pages given back to the file system in one go
-_PATIENCE = 2.0  # s for another Panorama to end
+_COMMIT = 0.05  # s that a commit may wait for a thread which has the database
+_OTHER = 2.0  # s for another Panorama to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +111,21 @@ class Store:
         self._due: dict[str, str] = {}  # what of it is not on disk
 
     def commit(self) -> bool:
-        """Writes what came since the last commit. False if the disk would not: it stays in memory, see `trouble`."""
+        """Writes what came since the last commit. False if it is only in memory yet: a slow disk, or `trouble`."""
         texts = {name: json.dumps(value) for name, value in self.kept.items()}
         with self.memory:
             for part in self._parts:
                 part.seal()
             self._due |= {name: text for name, text in texts.items() if self._sealed.get(name) != text}
             self._sealed = texts
-        self._write_due(_LONGEST_LOG)
-        return not self.trouble
+        if not self._disk.acquire(timeout=_COMMIT):
+            return False
+        try:
+            done = self._write()
+            self._tidy(_LONGEST_LOG)
+        finally:
+            self._disk.release()
+        return done
 
     def close(self) -> None:
         """Commits; what the disk will not take is lost."""
@@ -168,16 +175,13 @@ class Store:
         """Whether all that is due could be written."""
         with self.memory:
             kept, parts = dict(self._due), list(self._parts)
-        replacing = "insert or replace into kept values (?, ?)"
         try:
             with self._database:
                 size = sum(part.write(self._database) for part in parts)
-                self._database.executemany(replacing, kept.items())
+                self._database.executemany("insert or replace into kept values (?, ?)", kept.items())
         except sqlite3.Error as error:
             self.trouble = _reason(error)
-            # a number must not be given twice: on a full disk the log may have room for these few bytes
-            with contextlib.suppress(sqlite3.Error), self._database:
-                self._database.executemany(replacing, kept.items())
+            self._logged = max(self._logged, _LOG)  # once it is copied, the log may have room again
             return False
         self.trouble = ""
         self._logged += size + _TRANSACTION
@@ -206,20 +210,25 @@ class Store:
             # never opened here if it is there: closing it would drop SQLite's locks (fcntl(2))
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            for path, status in ((folder, os.stat(folder)), (self.path, os.lstat(self.path))):
+            found = os.lstat(self.path)
+            if not stat.S_ISREG(found.st_mode):
+                raise SinkError(f"{self.path}: is no file; move it away")
+            for path, status in ((folder, os.stat(folder)), (self.path, found)):
                 if wrong := distrust(str(path), status, os.geteuid(), os.environ):
                     raise SinkError(f"{path}: {wrong[0]}; try: {wrong[1]}")
-            if not stat.S_ISREG(status.st_mode):
-                raise SinkError(f"{self.path}: is no file; move it away")
+            if not os.access(self.path, os.R_OK | os.W_OK):
+                raise SinkError(f"{self.path}: cannot be written")
         except OSError as error:
             raise SinkError(f"{self.path}: cannot be made: {error.strerror}") from None
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, check_same_thread=False, timeout=_PATIENCE)
+        database = sqlite3.connect(self.path, check_same_thread=False, timeout=_OTHER)
         try:
-            # exclusive comes first: one process at a time, and no shared memory that a full disk has no room for
-            for pragma in ("locking_mode = exclusive", "auto_vacuum = incremental", "journal_mode = wal"):
-                database.execute(f"pragma {pragma}").fetchall()
+            # first of all: one process at a time, and no shared memory that a full disk has no room for
+            database.execute("pragma locking_mode = exclusive").fetchall()
+            if not self.path.stat().st_size:
+                database.execute("pragma auto_vacuum = incremental")
+            database.execute("pragma journal_mode = wal").fetchall()
             for pragma in ("synchronous = normal", "wal_autocheckpoint = 0", f"journal_size_limit = {_LOG}"):
                 database.execute(f"pragma {pragma}").fetchall()
             database.execute("pragma cache_size = -512")
@@ -266,7 +275,6 @@ def _reason(error: sqlite3.Error) -> str:
     known = {
         sqlite3.SQLITE_BUSY: "another Panorama uses it; stop that one, or give each its own spool folder",
         sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_READONLY: "cannot be written",
         sqlite3.SQLITE_CANTOPEN: "cannot be opened",
         sqlite3.SQLITE_CORRUPT: "is damaged; the next start puts it aside",
     }

@@ -128,7 +128,8 @@ class TlsStream(Stream):
         self._push(self._outgoing.read())
 
     def _pull(self, deadline: float) -> None:
-        self._await(select.POLLIN, deadline)
+        if not self._await(select.POLLIN, deadline - time.monotonic()):
+            raise Unreachable(f"the receiver said nothing for {self._timeout:g} s")
         with unreachable():
             data = self._socket.recv(65536)
         if not data:

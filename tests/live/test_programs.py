@@ -184,3 +184,20 @@ def test_perl_does_the_same_things_by_other_calls(told: Tell, tmp_path: Path) ->
     wanted = ["read a", "create b", "chmod a 0600", "rename b -> c", "link c -> d", "cover c", "remove c", "remove d"]
     run = told(f"perl -e '{code}'; true")
     check(run.words, [f"perl {line}" for line in [*wanted, "mkdir e", "rmdir e"]])
+
+
+def test_a_descriptor_named_by_proc_is_its_file(told: Tell, tmp_path: Path) -> None:
+    """Where libraries write /proc/self/fd/N, the file is meant that N is open on at that moment."""
+    given(tmp_path, "mkdir d; touch f d/g h")
+    script = (
+        "import os; keep = [os.dup(0) for _ in range(120)]\n"
+        "os.chmod('/proc/self/fd/%d' % os.open('f', os.O_PATH), 0o640)\n"
+        "os.chown('/proc/self/fd/%d' % os.open('d/g', os.O_PATH), 1, 2)\n"
+        "os.truncate('/proc/self/fd/%d' % os.open('h', os.O_RDONLY), 5)\n"
+        "os.chmod('/proc/self/fd/%d' % os.open('d', os.O_PATH), 0o700)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    found = told("exec python3 -I -S script.py")
+    changes = {line.verb + " " + line.events[-1].file.path for line in found.lines if line.events[-1].file}
+    assert {f"chmod {tmp_path}/f", f"chown {tmp_path}/d/g", f"chmod {tmp_path}/d"} <= changes
+    assert "python3 write h" in found.words

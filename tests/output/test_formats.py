@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from output_samples import ALICE, HOSTILE_NAMES, TIME, UTC_CONTEXT, connect_line, event, read_line, rename_line
+from output_samples import ALICE, TIME, UTC_CONTEXT, connect_line, event, read_line, rename_line
+from readers import fields_of_text
 
 from panorama.event import Address, File
 from panorama.output.context import Context, live_context, stamp
@@ -30,68 +31,8 @@ def loaded(line: Line, context: Context = UTC_CONTEXT) -> dict:  # type: ignore[
     return json.loads(result)  # type: ignore[no-any-return]
 
 
-def parsed_by_hand(line: str) -> list[str]:
-    """An independent reader of text lines: walks the characters, knows only the rules of the documentation."""
-    fields, field, at, quoted = [], "", 0, False
-    names = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
-    digits = {"x": 2, "u": 4, "U": 8}
-    while at < len(line):
-        character = line[at]
-        if character == '"':
-            quoted = not quoted
-        elif character == " " and not quoted:
-            fields.append(field)
-            field = ""
-        elif character == "\\":
-            at += 1
-            if line[at] in digits:
-                width = digits[line[at]]
-                number = int(line[at + 1 : at + 1 + width], 16)
-                raw = width == 2 and number >= 0x80
-                field += bytes([number]).decode("utf-8", "surrogateescape") if raw else chr(number)
-                at += width
-            else:
-                field += names[line[at]]
-        else:
-            field += character
-        at += 1
-    return [*fields, field]
-
-
 def test_a_line_of_text_is_the_one_of_the_readme() -> None:
     assert text(read_line()) == "2026-04-02 16:52:27.276747 2682 3760 alice scp read f2.txt:3015807"
-
-
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_a_hostile_name_is_one_field_of_one_line_of_text(name: str) -> None:
-    who = replace(ALICE, user=name, command=name)
-    line = read_line(name, process=who)
-    result = text(line)
-    assert result.isprintable()
-    assert parsed_by_hand(result)[2:] == ["2682", "3760", name, name, "read", f"{name}:3015807"]
-
-
-@pytest.mark.parametrize("name", [name for name in HOSTILE_NAMES if "\x00" not in name])
-def test_a_hostile_name_comes_back_from_json_byte_for_byte(name: str) -> None:
-    data = loaded(read_line(name, process=replace(ALICE, argv=("cat", name), command=name)))
-    for entry, key in ((data["file"], "name"), (data["process"], "command")):
-        raw = bytes.fromhex(entry[f"{key}_bytes"]) if f"{key}_bytes" in entry else entry[key].encode()
-        assert raw == os.fsencode(name)
-        assert entry[key].encode("utf-8")  # no lone surrogate is left
-    words = data["process"].get("argv_bytes") or [word.encode().hex() for word in data["process"]["argv"]]
-    assert [bytes.fromhex(word) for word in words] == [b"cat", os.fsencode(name)]
-
-
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
-@pytest.mark.parametrize("old", ["v6", "v7"])
-def test_a_hostile_name_stays_one_word_in_the_old_formats(old: str, name: str) -> None:
-    [result] = FORMATS[old](read_line(name, process=replace(ALICE, user=name, command=name)), UTC_CONTEXT)
-    assert result.isprintable()
-    words = result.split()
-    assert len(words) == (8 if old == "v6" else 10)
-    assert parsed_by_hand(words[4])[0] == name
-    whole = words[7 if old == "v6" else 8]
-    assert parsed_by_hand(whole)[0] == f"{name}:3015807"
 
 
 @pytest.mark.parametrize("name", ["plain", "a:5", "a b:5", "(unreachable)", "x(unreachable)", ":1"])
@@ -282,7 +223,7 @@ def test_text_that_must_be_short_says_so_and_keeps_what_follows(name: str) -> No
     result = text(read_line(name, certainty="partial"), replace(UTC_CONTEXT, limit=500))
     assert 480 <= len(result.encode()) <= 500
     assert result.endswith("...[cut] ?")
-    *head, shortened, doubt = parsed_by_hand(result)
+    *head, shortened, doubt = fields_of_text(result)
     assert head == ["2026-04-02", "16:52:27.276747", "2682", "3760", "alice", "scp", "read"]
     assert doubt == "?"
     assert name.startswith(shortened.removesuffix("...[cut]"))

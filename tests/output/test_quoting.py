@@ -66,7 +66,7 @@ def test_fields_look_like_this(name: str, field: str) -> None:
     assert quote(name) == field
 
 
-@pytest.mark.parametrize("field", ["\\q", "\\x4", "tail\\"])
+@pytest.mark.parametrize("field", ["\\q", "\\x4", "tail\\", "\\U00110000", "\\Uffffffff"])
 def test_an_escape_nobody_writes_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match="unknown escape"):
         unquote(field)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,16 +40,29 @@ def stream(
     return made
 
 
-def deliver(store: Path, streams: list[Stream], lines: list[Line], killed: bool = False) -> None:
-    """One run of a service; `killed` ends it without the end."""
+def killed(store: Path, paths: list[Path], lines: list[Line]) -> None:
+    """One run of a service that ends with kill -9, after a turn."""
+    child = os.fork()
+    if child == 0:
+        delivery = Delivery(Store(store))
+        for path in paths:
+            delivery.add(stream(path))
+        for one in lines:
+            delivery.take(one)
+        delivery.turn(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def deliver(store: Path, streams: list[Stream], lines: list[Line]) -> None:
+    """One run of a service."""
     delivery = Delivery(Store(store))
     for each in streams:
         delivery.add(each)
     for one in lines:
         delivery.take(one)
     delivery.turn(0)
-    if not killed:
-        delivery.close()
+    delivery.close()
 
 
 def records(path: Path) -> list[dict[str, object]]:
@@ -62,7 +77,7 @@ def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_after_a_kill_no_number_comes_twice_and_nothing_seems_missing(tmp_path: Path) -> None:
-    deliver(tmp_path / "state.db", [stream(tmp_path / "all")], [line(1), line(2)], killed=True)
+    killed(tmp_path / "state.db", [tmp_path / "all"], [line(1), line(2)])
     deliver(tmp_path / "state.db", [stream(tmp_path / "all")], [line(3)])
     first, second, third = records(tmp_path / "all")
     assert (first["sequence"], second["sequence"], third["previous"]) == (1, 2, 2)

@@ -6,19 +6,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mounts import bare_dev, in_own_mounts
 from output_samples import HOSTILE_NAMES, UTC_CONTEXT, read_line
+from receivers import eventually
 from test_sinks import assert_none_vanished, numbered, numbers, read_all
 
 from panorama.output.formats import formatter
@@ -29,20 +28,11 @@ from panorama.sinks.queues import Memory
 TEXT = formatter("text", UTC_CONTEXT)
 STYLE = Style("text", UTC_CONTEXT)
 
-needs_rsyslogd = pytest.mark.skipif(not shutil.which("rsyslogd"), reason="needs rsyslogd")
-
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="pano") as name:  # tmp_path may be too long for a socket
         yield Path(name)
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it did not come about within 20 s"
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -81,7 +71,6 @@ def messages(out: Path) -> list[tuple[int, str, int, str]]:
     return found
 
 
-@needs_rsyslogd
 def test_rsyslogd_gets_each_line_with_its_severity(folder: Path) -> None:
     lines = [read_line(name) for name in HOSTILE_NAMES]
     lines += [read_line(severity=severity) for severity in ("debug", "info", "notice", "warning", "emergency")]
@@ -99,7 +88,6 @@ def test_rsyslogd_gets_each_line_with_its_severity(folder: Path) -> None:
     assert {(tag, pid) for _, tag, pid, _ in found} == {("panorama", os.getpid())}
 
 
-@needs_rsyslogd
 def test_lines_wait_for_a_daemon_that_comes_later_or_again(folder: Path) -> None:
     path = str(folder / "log")
     sink = Syslog(TEXT, path)
@@ -119,7 +107,6 @@ def test_lines_wait_for_a_daemon_that_comes_later_or_again(folder: Path) -> None
     assert (sink.waiting, sink.dropped) == (2, 0)
 
 
-@needs_rsyslogd
 def test_messages_are_never_longer_than_rsyslogd_takes(folder: Path) -> None:
     path = str(folder / "log")
     long = read_line("é\n" * 20_000)
@@ -137,18 +124,25 @@ def test_messages_are_never_longer_than_rsyslogd_takes(folder: Path) -> None:
     assert 8000 < len(old.encode()) < 8096
 
 
-@needs_rsyslogd
-@pytest.mark.skipif(os.path.lexists("/dev/log") or os.geteuid() != 0, reason="/dev/log is taken, or not ours to make")
-def test_the_real_socket_is_used_by_default(folder: Path) -> None:
-    try:
-        with rsyslogd(folder, "/dev/log") as out:
-            sink = open_sink("syslog", STYLE)
-            sink.write(read_line())
-            eventually(lambda: len(messages(out)) == 1)
-            sink.close()
-    finally:
-        if os.path.lexists("/dev/log") and stat.S_ISSOCK(os.lstat("/dev/log").st_mode):
-            os.unlink("/dev/log")
+def test_lines_wait_for_the_real_socket_to_come_and_to_come_again(folder: Path) -> None:
+    def body() -> None:
+        bare_dev()
+        sink = open_sink("syslog", STYLE)
+        for number in range(3):
+            sink.write(numbered(number))
+        assert (sink.waiting, sink.trouble) == (3, "/dev/log: No such file or directory")
+        for last in (20, 40):
+            with rsyslogd(folder, "/dev/log") as out:
+                for number in range(last - 17, last):
+                    sink.write(numbered(number))
+                    sink.flush(5)
+                eventually(lambda last=last: len(messages(out)) == last)  # type: ignore[misc]
+            for number in range(last, last + 3):
+                sink.write(numbered(number))
+            assert (sink.waiting, sink.trouble) == (3, "/dev/log: No such file or directory")
+        assert numbers("\n".join(text for *_, text in messages(out))) == list(range(40))
+
+    in_own_mounts(body)
 
 
 def test_a_daemon_that_reads_nothing_does_not_hold_us_up(folder: Path) -> None:
