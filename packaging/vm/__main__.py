@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tarfile
 import tempfile
@@ -86,4 +87,5 @@ def _row(name: str, output: str, seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so end the machine, too
     sys.exit(main())

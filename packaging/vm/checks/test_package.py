@@ -54,6 +54,22 @@ def told(words: str) -> bool:
     return any(re.sub(r":\d+$", "", line).endswith(words) for line in lines(SYSLOG.read_text(errors="replace")))
 
 
+def test_it_installs_where_no_systemd_runs(tmp_path: Path) -> None:
+    """As when the image of a machine is made: it is enabled there, and started nowhere."""
+    root = tmp_path / "root"
+    run(
+        f"mount -t tmpfs none {tmp_path} && cd {tmp_path} && mkdir root upper work"
+        " && mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work none root && mount -t proc none root/proc"
+    )
+    try:
+        run(f"DEBIAN_FRONTEND=noninteractive chroot {root} apt-get install --yes --no-install-recommends {DEB}")
+        assert (root / "etc/systemd/system/multi-user.target.wants/panorama.service").is_symlink()
+        assert run(f"chroot {root} panorama --version").startswith("panorama ")
+    finally:
+        run(f"umount {root}/proc {root} {tmp_path}")
+    assert shown("LoadState") == "not-found"
+
+
 def test_it_installs_without_a_network_and_is_running_then() -> None:
     """Its dependencies are Debian's; systemd has heard from it that it watches."""
     run(f"DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends {DEB}")
