@@ -120,7 +120,7 @@ class Shipped:
         broken = False
         while not self._over(broken):
             if broken:
-                self._ending.wait(min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE))
+                self._ending.wait(min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 16), _LONGEST_PAUSE))
             else:
                 self._work.wait(_UNCONFIRMED if self._sent > self._done else None)
                 self._work.clear()
@@ -132,8 +132,8 @@ class Shipped:
                 broken = False
                 if not self._failures:
                     self.trouble = ""
-            except Unreachable as error:
-                self.trouble = str(error)
+            except Exception as error:  # a mistake of ours ends no shipping either: it is said, and tried again
+                self.trouble = str(error) if isinstance(error, Unreachable) else f"mistake in Panorama: {error!r}"
                 self.transport.close()
                 self._sent = self._done
                 self._failures += 1

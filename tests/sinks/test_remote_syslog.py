@@ -307,6 +307,7 @@ def test_a_certificate_renewed_on_disk_serves_the_next_connection(
             "key: his.key: belongs to uid 65534, not to root; chown root his.key",
         ),
         ({"key": "client.key"}, "key is given without a certificate"),
+        ({"server_name": "x" * 64 + ".example"}, f"server_name: '{'x' * 64}.example' is no host name"),
         ({"message_size": 100}, "message_size: 100: must be 480 bytes at least"),
         ({"message_size": 70_000, "transport": "udp"}, "message_size: 70000: must be 480 to 65000 bytes over UDP"),
     ],
