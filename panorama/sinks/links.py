@@ -83,7 +83,7 @@ class Stream:
         while True:
             try:
                 with unreachable():
-                    data = self._socket.recv(65536)
+                    data = self._socket.recv(4096)
             except BlockingIOError:
                 return False
             if not data and self._ended:

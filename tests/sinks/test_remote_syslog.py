@@ -124,8 +124,9 @@ def test_what_is_stored_is_what_was_sent(
     lines += [read_line(severity=severity, sequence=100) for severity in SEVERITIES]
     lines += [read_line(sequence=2**60, previous=2**60 - 5, chain="0af" * 20)]
     expected = []
+    values = {"address": (host, receiver.port), "transport": transport, "message_size": 8096}
     for format, write_line in (("text", text_line), ("json", json_line)):
-        sink = opened(receiver, format, context=context, address=(host, receiver.port), transport=transport)
+        sink = opened(receiver, format, context=context, **values)
         write(sink, *lines)
         expected += [row(line, write_line(line, context)) for line in lines]
         eventually(lambda: len(receiver.lines()) == len(expected), "the lines")  # noqa: B023
