@@ -6,8 +6,8 @@
 TIME is when the line was complete. PID is Panorama's own, whose change tells of a restart (6.2.6); that of the program
 is in TEXT. What numbers the lines (host, boot, sequence, and with hash chaining previous and chain) proves completeness
 whatever the format of TEXT; what a line does not have is left out. 32473 is the enterprise number for examples (RFC
-5612), Panorama has none. There is no byte order mark: no format writes bytes that are not UTF-8, the mark is optional
-for receivers, and they would store it in front of every JSON record.
+5612), Panorama has none. TEXT is UTF-8, yet has no byte order mark in front, which 6.4 would have: rsyslog stores the
+mark with the text (8.2302, measured), and no JSON may begin with one.
 """
 
 from __future__ import annotations
