@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Syslog messages as RFC 5424 has them: a line's header and structured data, and its text behind them.
 
-    <PRI>1 TIME HOST panorama PID VERB [panorama@32473 host="..." boot="..." sequence="..." ...] TEXT
+    <PRI>1 TIME HOST panorama PID VERB [panorama@32473 boot="..." sequence="..." previous="..." chain="..."] TEXT
 
 TIME is when the line was complete. PID is Panorama's own, whose change tells of a restart (6.2.6); that of the program
-is in TEXT. What numbers the lines (host, boot, sequence, previous, and chain with hash chaining) proves completeness
-whatever the format of TEXT, also where a relay puts a name of its own into HOST; a line without a number has none of
-it. 32473 is the enterprise number for examples (RFC 5612), Panorama has none. TEXT is UTF-8, yet has no byte order mark
-in front, which 6.4 would have: rsyslog stores that with the text (8.2302, measured), and no JSON may begin with it.
+is in TEXT. What numbers the lines (host, boot, sequence, and with hash chaining previous and chain) proves completeness
+whatever the format of TEXT; what a line does not have is left out. 32473 is the enterprise number for examples (RFC
+5612), Panorama has none. TEXT is UTF-8, yet has no byte order mark in front, which 6.4 would have: rsyslog stores the
+mark with the text (8.2302, measured), and no JSON may begin with one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from functools import lru_cache
 from ..output.context import Context, utc_stamp
 from ..output.formats import Formatter
 from ..output.line import SEVERITIES, Line
-from ..output.notice import myself
 from ..output.quoting import CUT
 
 __all__ = ["FACILITIES", "MESSAGE_BYTES", "Messages", "cut", "head_bytes", "priority"]
@@ -48,25 +47,35 @@ class Messages:
         self._facility = facility
         self._limit = limit
         self._host = _word(context.host, _HOST)
-        self._context = context
+        self._boot = context.boot_id
         self._process = os.getpid()
 
     def __call__(self, line: Line) -> list[bytes]:
         texts = self._formatter(line)  # first: chaining is done on the way
         head = (
             f"<{priority(self._facility, line.severity)}>1 {utc_stamp(line.time)} {self._host} panorama"
-            f" {self._process} {_word(line.verb, _MESSAGE_ID)} {_structured(line, self._context)} "
+            f" {self._process} {_word(line.verb, _MESSAGE_ID)} {self._structured(line)} "
         )
         return [cut(f"{head}{text}".encode("utf-8", "backslashreplace"), self._limit) for text in texts]
+
+    def _structured(self, line: Line) -> str:
+        parameters = {
+            "boot": self._boot,
+            "sequence": line.sequence or "",
+            "previous": "" if line.previous is None else line.previous,
+            "chain": line.chain,
+        }
+        said = "".join(f' {name}="{_value(str(value))}"' for name, value in parameters.items() if value != "")
+        return f"[panorama@32473{said}]" if said else "-"
 
 
 def head_bytes(context: Context) -> int:
     """The length of the longest header and structured data there can be in front of a text."""
-    header = (
-        len("<191>1 2026-04-02T16:52:27.276747Z  panorama 4194304  ") + len(_word(context.host, _HOST)) + _MESSAGE_ID
-    )
-    longest = Line(0, myself(), "", (), "", sequence=2**63, previous=2**63, chain="0" * 64)  # a SHA-256
-    return header + len(_structured(longest, context).encode()) + 1
+    host = len(_word(context.host, _HOST))
+    header = len("<191>1 2026-04-02T16:52:27.276747Z  panorama 4194304  ") + host + _MESSAGE_ID
+    boot = len(_value(context.boot_id).encode())
+    numbers = 2 * len(str(2**63)) + 64  # sequence and previous; the chain is a SHA-256
+    return header + len('[panorama@32473 boot="" sequence="" previous="" chain=""] ') + boot + numbers
 
 
 def cut(message: bytes, limit: int) -> bytes:
@@ -80,19 +89,6 @@ def cut(message: bytes, limit: int) -> bytes:
 def _word(text: str, limit: int) -> str:
     """A field of the header: printable ASCII without spaces, `-` for nothing."""
     return _NOT_PRINTABLE.sub("_", text)[:limit] or "-"
-
-
-def _structured(line: Line, context: Context) -> str:
-    """The element for a line; `-`, which is no element, for one without a number."""
-    if not line.sequence:
-        return "-"
-    values = {"host": context.host, "boot": context.boot_id, "sequence": str(line.sequence)}
-    if line.previous is not None:
-        values["previous"] = str(line.previous)
-    if line.chain:
-        values["chain"] = line.chain
-    said = "".join(f' {name}="{_value(value)}"' for name, value in values.items())
-    return f"[panorama@32473{said}]"
 
 
 def _value(text: str) -> str:
