@@ -138,7 +138,7 @@ def test_what_is_stored_is_what_was_sent(
 
 
 def row(line: Line, text: str) -> str:
-    data = ['host="ep1"', r'boot="b\"1\\2\]3"', f'sequence="{line.sequence}"']
+    data = [r'boot="b\"1\\2\]3"', f'sequence="{line.sequence}"']
     data += [f'previous="{line.previous}"', f'chain="{line.chain}"'] if line.chain else []
     pri = 3 * 8 + SEVERITIES.index(line.severity)
     return f"{pri} 2026-04-02T16:52:27.276747Z ep1 panorama {os.getpid()} read [panorama@32473 {' '.join(sorted(data))}] {text}"
