@@ -45,8 +45,10 @@ class TlsFiles:
             raise SinkError(f"sink '{self.sink}': key is given without a certificate")
         if self.certificate:
             self._present(made)
+        if not server_name:
+            return made
         try:
-            made.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name or None)
+            made.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name)
         except ValueError:  # UnicodeError is one
             raise SinkError(f"sink '{self.sink}': server_name: '{server_name}' is no host name") from None
         return made
