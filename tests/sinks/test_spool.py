@@ -174,7 +174,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=STEPS)
 def test_the_queue_on_disk_is_a_list_that_loses_its_beginning(steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
