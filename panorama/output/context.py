@@ -41,6 +41,7 @@ def stamp(time: int, zone: tzinfo | None = None) -> str:
     return f"{_second(seconds, zone)}.{rest // 1000:06d}"
 
 
+@lru_cache(maxsize=64)  # a record has the same time several times
 def utc_stamp(time: int) -> str:
     """`YYYY-MM-DDTHH:MM:SS.ffffffZ` (RFC 3339), rounded down."""
     seconds, rest = divmod(min(max(time, 0), _LAST_NS), 1_000_000_000)

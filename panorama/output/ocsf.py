@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ocsf format: Open Cybersecurity Schema Framework 1.3, one JSON object per line, with its Linux extension.
+"""The ocsf format: Open Cybersecurity Schema Framework 1.5, one JSON object per line, with its Linux extension.
 
 Operations are File System Activity (1001), Process Activity (1007) and Network Activity (4001); activities are
 Detection Findings (2004), whose last operation is the evidence; Panorama's own notices are Base Events (0). In Process
@@ -21,7 +21,7 @@ from .shape import Record, Shape, dumps, fitted
 
 __all__ = ["OCSF_VERSION", "ocsf_line"]
 
-OCSF_VERSION = "1.3.0"
+OCSF_VERSION = "1.5.0"
 
 _BASE, _FINDING = 0, 2004
 _OTHER = 99

@@ -34,7 +34,7 @@ _LINE = Section("The line", lambda facts: facts, (
     both("host", "text", "if known", "name of the host (gethostname)", attrgetter("context.host"),
           "host.name host.hostname", "dvchost", "device.hostname", rank=IDENTITY),
     both("boot_id", "text", "if known", "changes whenever the host starts (/proc/sys/kernel/random/boot_id)",
-          attrgetter("context.boot_id"), "host.boot.id", "PanoramaBootId", "unmapped.boot_id", rank=IDENTITY),
+          attrgetter("context.boot_id"), "host.boot.id", "PanoramaBootId", "device.boot_uid", rank=IDENTITY),
     both("sequence", "number", "always", "counts the lines of this host, over restarts; 0: not numbered",
           attrgetter("line.sequence"), "event.sequence", "externalId", "metadata.sequence", rank=IDENTITY),
     Field("id", "text", "if boot id and sequence are known", "boot id and sequence: the same for a line sent twice",

@@ -33,7 +33,7 @@ KEYS = {
     "index": Key("text", "the data stream or index; it has to exist, or a template for it", "logs-panorama-default"),
     "api_key_file": Key("secret", "a file with an API key, encoded", example="/etc/panorama/elastic.key"),
     "user": Key("text", "the user, where there is no API key"),
-    "password_file": Key("secret", "a file with the user's password", example="/etc/panorama/elastic.password"),
+    "password_file": Key("secret", "a file with the user's password", only=("user",)),
     **HTTP_KEYS,
 }
 

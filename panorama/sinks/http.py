@@ -27,11 +27,11 @@ __all__ = ["HTTP_KEYS", "Answer", "Server", "shown"]
 
 HTTP_KEYS = {
     "ca": Key("file", "whose certificates are trusted, PEM", "/etc/ssl/certs/ca-certificates.crt"),
-    "server_name": Key("text", "the name in the server's certificate, if it is not the one in url"),
-    "certificate": Key("file", "our own certificate, with those between it and the authority, PEM"),
-    "key": Key(
-        "secret", "the key of that certificate, PEM, if not in the same file", example="/etc/panorama/client.key"
+    "server_name": Key(
+        "text", "the name in the server's certificate, if it is not the one in url", example="siem.example"
     ),
+    "certificate": Key("file", "our own certificate, with those between it and the authority, PEM"),
+    "key": Key("secret", "the key of that certificate, PEM, if it is not in the same file", only=("certificate",)),
     "proxy": Key(
         "url", "a proxy to go through; none is taken from the environment", example="http://proxy.example:3128"
     ),

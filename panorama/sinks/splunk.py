@@ -35,7 +35,9 @@ KEYS = {
     "source": Key("text", "the source of the events", "panorama"),
     "sourcetype": Key("text", "their source type; panorama:json and so on, by the format, unless set"),
     "acknowledge": Key("flag", "whether to wait until lines are indexed", False),
-    "acknowledge_within": Key("time", "lines that are not indexed by then are sent again", 120.0, least=1.0),
+    "acknowledge_within": Key(
+        "time", "lines that are not indexed by then are sent again", 120.0, least=1.0, only=("acknowledge", "true")
+    ),
     **HTTP_KEYS,
 }
 

@@ -177,7 +177,7 @@ def test_notices_are_of_no_category() -> None:
     assert (found["activity_id"], found["activity_name"]) == (99, "lost")
 
 
-# what OCSF 1.3 requires of every event, of each class, and of each object
+# what OCSF 1.5 requires of every event, of each class, and of each object
 EVENT = {"activity_id": int, "category_uid": int, "class_uid": int, "metadata": dict, "severity_id": int, "time": int}
 CLASSES = {
     0: {},
@@ -236,7 +236,7 @@ def test_ocsf_has_what_is_required(line: Line) -> None:
         assert type(data.get(key)) is kind, key
     assert missing(data) == []
     assert data["time"] == data["end_time"] == 1775148747276
-    assert data["metadata"]["version"] == "1.3.0"
+    assert data["metadata"]["version"] == "1.5.0"
 
 
 def test_ocsf_of_a_program_that_was_started_has_the_parent_as_the_actor() -> None:
