@@ -182,6 +182,7 @@ class Elasticsearch(Server):
     def __init__(self, tls: ssl.SSLContext | None = None, authorization: str = "") -> None:
         super().__init__(tls, authorization)
         self.documents: dict[str, Document] = {}
+        self.sources: dict[str, str] = {}  # the same as they came
         self.offered: Counter[str] = Counter()
         self.items: dict[str, list[tuple[int, str]]] = {}  # object of the line -> statuses and reasons, one each time
         self.longest = 1 << 30  # http.max_content_length
