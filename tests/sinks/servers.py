@@ -201,9 +201,9 @@ class Elasticsearch(Server):
         for action, source in zip(rows[:-1:2], rows[1:-1:2], strict=True):
             ((operation, about),) = json.loads(action).items()
             assert operation == "create"
-            results.append(
-                {"create": self._create(about.get("_id", f"auto-{len(self.documents)}"), json.loads(source))}
-            )
+            id = about.get("_id", f"auto-{len(self.documents)}")
+            self.sources[id] = source
+            results.append({"create": self._create(id, json.loads(source))})
         errors = any("error" in result["create"] for result in results)
         return 200, json.dumps({"took": 1, "errors": errors, "items": results}).encode()
 
