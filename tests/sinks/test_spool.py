@@ -394,6 +394,18 @@ def test_the_file_does_not_grow_while_lines_come_and_go(path: Path) -> None:
     store.close()
 
 
+def test_the_log_stays_short_while_lines_pile_up_and_a_receiver_is_tried(path: Path) -> None:
+    store = Store(path)
+    queue = OnDisk(store, "siem", LIMIT)
+    for _ in range(200):
+        put(queue, *[b"x" * 1000] * 100)
+        queue.commit()
+        assert len(queue.take(0, 500, 50_000)) == 50
+    assert (path.parent / "state.db-wal").stat().st_size < 12 << 20
+    assert path.stat().st_size > 12 << 20
+    store.close()
+
+
 def test_a_file_that_had_to_grow_is_small_again_later(path: Path) -> None:
     store = Store(path)
     queue = OnDisk(store, "siem", LIMIT)
