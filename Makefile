@@ -1,12 +1,15 @@
 # make run    set up what is missing, then print what happens on this machine
 # make test   set up, then lint, type checks and every test
 # make bench  measure, as root; PART="syscalls work" these parts alone, PART="--quick" all in a short time
+# make deb    the Debian package, in dist/
+# make vm-test  that package and the live tests in virtual machines with Debian's kernels; VM="deb-12 deb-13" only these
 # make traces records traces/ anew (as root; only needed when what is recorded changes)
 # make setup  what `make run` needs;  make clean  what was built
 
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 VENV := .venv
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' panorama/__init__.py)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # name of the Debian package : a file that is there once it is installed
@@ -21,10 +24,19 @@ NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
 TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
 	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
 	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs \
-	scdoc:/usr/bin/scdoc man-db:/usr/bin/man
+	scdoc:/usr/bin/scdoc man-db:/usr/bin/man \
+	python3-urllib3:/usr/lib/python3/dist-packages/urllib3/__init__.py \
+	python3-confluent-kafka:/usr/lib/python3/dist-packages/confluent_kafka/__init__.py \
+	python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
 # programs that the benchmarks run or compare with; auditd starts when it is installed, and is compared with if stopped
 BENCHED := gcc:/usr/bin/gcc libc6-dev:/usr/include/stdlib.h rsyslog:/usr/sbin/rsyslogd auditd:/usr/sbin/auditd \
 	redis-tools:/usr/bin/redis-benchmark git:/usr/bin/git
+# what the package is built and checked with
+PACKAGED := dpkg-dev:/usr/bin/dpkg-buildpackage debhelper:/usr/bin/dh dh-python:/usr/bin/pybuild lintian:/usr/bin/lintian \
+	pybuild-plugin-pyproject:/usr/share/doc/pybuild-plugin-pyproject scdoc:/usr/bin/scdoc python3-all:/usr/share/doc/python3-all
+# what virtual machines are made and run with
+EMULATED := mmdebstrap:/usr/bin/mmdebstrap qemu-system-x86:/usr/bin/qemu-system-x86_64 e2fsprogs:/usr/sbin/mke2fs \
+	debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg
 
 define install
 	@missing=; for item in $(1); do ls $${item#*:} >/dev/null 2>&1 || missing="$$missing $${item%%:*}"; done; \
@@ -32,7 +44,7 @@ define install
 		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null"; fi
 endef
 
-.PHONY: setup run test bench check traces clean
+.PHONY: setup run test bench deb vm-test traces clean
 
 setup: $(VENV)/.ready
 
@@ -68,10 +80,21 @@ $(VENV)/.benched: $(VENV)/.ready
 bench: $(VENV)/.benched
 	$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(PART)
 
+deb:
+	$(call install,$(NEEDED) $(PACKAGED))
+	@packaging/build-deb
+
+# The machines have what the live tests run and what Panorama can use, Panorama itself comes with each job.
+vm-test: deb
+	$(call install,$(EMULATED))
+	@packaging/build-deb $(VERSION)+upgrade build
+	$(AS_ROOT) $(PYTHON) packaging/vm --packages "$(foreach item,$(NEEDED) $(TESTED),$(firstword $(subst :, ,$(item))))" \
+		dist/panorama_$(VERSION)_all.deb build/panorama_$(VERSION)+upgrade_all.deb $(VM)
+
 traces: $(VENV)/.tested
 	$(AS_ROOT) traces/record.py
 	$(VENV)/bin/python traces/derive.py
 	$(VENV)/bin/python -m pytest -q tests/test_traces.py --golden -k expected_ones
 
 clean:
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

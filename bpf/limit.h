@@ -39,6 +39,8 @@ INLINE bool bucket_empty(u64 full_at, u64 now, u32 gap)
 
 INLINE void bucket_take(u64 *full_at, u64 now, u32 gap)
 {
+	if (!gap)
+		return; /* the common bucket stays in every processor's cache */
 	if (*full_at < now)
 		*full_at = now;
 	__sync_fetch_and_add(full_at, gap);

@@ -59,13 +59,14 @@ INLINE bool path_mount(struct path_walk *w)
  * Appends the names to r->tail from w->used on. 64 names of 255 bytes are just what it holds. What changes from step
  * to step is kept in the map, not in registers, and there is one loop for names and mounts: the verifier then sees the
  * same state in every round but for the counter, and checks it once a round, not once for every way it may have come
- * there. The loop closes by a jump back, because until 6.x the verifier refuses one that falls through to its head.
+ * there. The jump back is spelled out: LLVM likes to lay out a loop so that it closes by falling through to its head,
+ * which the verifier refuses until 6.x.
  */
 INLINE void path_walk(struct record *r)
 {
 	struct path_walk *w = &r->walk;
 	void *root = 0;
-	u32 steps = PATH_DEPTH + PATH_MOUNTS;
+	u64 steps = PATH_DEPTH + PATH_MOUNTS;
 	w->start = w->used;
 	w->flags = FLAG_FILE_CUT;
 	w->left = PATH_DEPTH;
@@ -73,7 +74,9 @@ INLINE void path_walk(struct record *r)
 	w->top[0] = w->top[1] = w->top[2] = w->top[3] = NO_NAME;
 	GET(root, w->mount + OFF(mount, mnt), vfsmount, mnt_root);
 	w->root = root;
-#pragma nounroll
-	while ((w->dentry == w->root ? path_mount(w) : path_name(r, w)) && --steps)
-		;
+again:
+	if (!(w->dentry == w->root ? path_mount(w) : path_name(r, w)))
+		return;
+	steps--;
+	asm volatile goto("if %0 != 0 goto %l[again]" : : "r"(steps) : : again);
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints debian/changelog, made from CHANGELOG.md.
+"""changelog.py VERSION: prints debian/changelog, made from CHANGELOG.md.
 
 Each `## [VERSION] - DATE` becomes an entry, and each item of its lists a change. What is under `## [Unreleased]` counts
-as the version of the program, or as the one given on the command line, and as of the last commit.
+as VERSION, and as of the last commit.
 """
 
 from __future__ import annotations
@@ -47,14 +47,6 @@ def entries(changelog: str, version: str, now: datetime) -> list[str]:
     return made
 
 
-def _version() -> str:
-    text = (_TOP / "panorama/__init__.py").read_text()
-    found = re.search(r'^__version__ = "(.+)"$', text, re.M)
-    if not found:
-        raise SystemExit("panorama/__init__.py: no __version__")
-    return found[1]
-
-
 def _last_change() -> datetime:
     """When the last commit was made; where there is no git, when the changelog was."""
     command = ["git", "-C", str(_TOP), "log", "-1", "--format=%ct"]
@@ -66,5 +58,4 @@ def _last_change() -> datetime:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1] if len(sys.argv) > 1 else _version()
-    print("\n".join(entries((_TOP / "CHANGELOG.md").read_text(), given, _last_change())), end="")
+    print("\n".join(entries((_TOP / "CHANGELOG.md").read_text(), sys.argv[1], _last_change())), end="")

@@ -69,7 +69,7 @@ class Host:
     def gaps(self) -> list[tuple[int, int]]:
         """Between which two sequences that are there something is missing."""
         numbers = sorted({sequence for sequence, _ in self._seen})
-        there = set(numbers)
+        there = {0, *numbers}  # 0: nothing was before it
         return sorted(
             (numbers[bisect_left(numbers, sequence) - 1], sequence)
             for (sequence, _), line in self._seen.items()

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tarfile
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from images import IMAGES, Trouble, build
@@ -33,7 +35,7 @@ def main() -> int:
     parser.add_argument("deb", type=Path, help="the package")
     parser.add_argument("upgrade", type=Path, help="the same with a higher version")
     parser.add_argument("machine", nargs="*", help=f"of {', '.join(IMAGES)}; all of them if none is given")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     rows, failed = [], False
     for name in given.machine or IMAGES:
         if name not in IMAGES:
@@ -41,12 +43,12 @@ def main() -> int:
         try:
             image = build(name, given.packages.split())
             print(f"== {name} ({accelerator(image)})", flush=True)
-            output: list[str] = []
             with tempfile.TemporaryDirectory() as folder:
                 job = Path(folder) / "job.tar"
                 _pack(job, given.deb, given.upgrade, given.part or ["package", "live"])
                 begun = time.monotonic()
-                status = run(image, job, lambda text: _tell(text, output), _MOST)
+                output: list[str] = []
+                status = run(image, job, partial(_tell, output), _MOST)
             rows.append(_row(name, "".join(output), time.monotonic() - begun))
             failed |= status != 0
         except Trouble as trouble:
@@ -71,7 +73,7 @@ def _pack(job: Path, deb: Path, upgrade: Path, parts: list[str]) -> None:
             tar.add(file.name, "parts")
 
 
-def _tell(text: str, output: list[str]) -> None:
+def _tell(output: list[str], text: str) -> None:
     output.append(text)
     print(text, end="", flush=True)
 
@@ -85,4 +87,5 @@ def _row(name: str, output: str, seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so end the machine, too
     sys.exit(main())

@@ -115,15 +115,18 @@ def _make(image: Image, packages: list[str], work: Path, made: Path) -> None:
         "--variant=important",
         f"--include={','.join(packages)}",
         # before initramfs-tools is there, which makes the initrd when the kernel is installed
-        '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d" && echo MODULES=list >"$1/etc/initramfs-tools/conf.d/vm"',
+        '--essential-hook=mkdir -p "$1/etc/initramfs-tools/conf.d"',
+        '--essential-hook=echo MODULES=list >"$1/etc/initramfs-tools/conf.d/vm"',
         f'--essential-hook=cp {drivers} "$1/etc/initramfs-tools/modules"',
-        f'--customize-hook=cp {_GUEST}/run-job "$1/usr/local/sbin/" && cp {_GUEST}/job.service "$1/etc/systemd/system/"',
+        f'--customize-hook=cp {_GUEST}/run-job "$1/usr/local/sbin/"',
+        f'--customize-hook=cp {_GUEST}/job.service "$1/etc/systemd/system/"',
         '--customize-hook=chroot "$1" systemctl enable job.service',
         '--customize-hook=chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service',
         '--customize-hook=echo LABEL=root / ext4 rw 0 0 >"$1/etc/fstab"',
         '--customize-hook=echo panorama-vm >"$1/etc/hostname"',
         '--customize-hook=echo 127.0.0.1 localhost panorama-vm >"$1/etc/hosts"',
-        '--customize-hook=echo 11111111111111111111111111111111 >"$1/etc/machine-id"',  # else systemd's first boot is slow
+        # without one systemd takes the boot for the first, and takes its time
+        '--customize-hook=echo 11111111111111111111111111111111 >"$1/etc/machine-id"',
         '--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*',
         image.suite,
         str(root),

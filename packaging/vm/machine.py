@@ -66,7 +66,7 @@ def run(image: Path, job: Path, tell: Callable[[str], None], seconds: float, mem
             *(_QEMU, *_ACCELERATORS[accelerator(image)], "-machine", "q35", "-m", str(memory), "-smp", "2"),
             *("-nodefaults", "-display", "none", "-no-reboot", "-device", "virtio-rng-pci"),
             *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd")),
-            *("-append", "root=LABEL=root rw console=ttyS0 quiet panic=-1"),
+            *("-append", "root=LABEL=root rw console=ttyS0 panic=-1"),
             *("-drive", f"file={image}/root.img,format=raw,if=none,id=root,snapshot=on"),
             *("-device", "virtio-blk-pci,drive=root"),
             *("-drive", f"file={job},format=raw,if=none,id=job,readonly=on"),
@@ -82,7 +82,7 @@ def run(image: Path, job: Path, tell: Callable[[str], None], seconds: float, mem
                 qemu.kill()
         found = _STATUS.search(said)
         if not found:
-            last = console.read_text(errors="replace").strip()[-2000:] if console.exists() else ""
+            last = console.read_text(errors="replace").strip()[-4000:] if console.exists() else ""
             raise Trouble(
                 f"the machine ended, or {seconds:.0f} s were over, before the job did; its console says\n{last}"
             )

@@ -29,7 +29,9 @@ def load_config(path: Path | None = None, changed: Callable[[Config], Config] = 
     wrong with the behaviors and ignore rules that it names is told as well.
     """
     problems: list[Problem] = []
-    config = changed(_read(path, problems))
+    config = _read(path, problems)
+    _contradictions(config, problems)
+    config = changed(config)
     if not problems:
         return config
     try:
@@ -86,14 +88,8 @@ def _config(reading: Reading, node: Node) -> Config:
         if "behaviors.folders" in origins:
             origins["ignore"] = origins["behaviors.folders"]
     sinks = _sinks(reading, node, values["spool.limit"], origins)
-    config = Config(
-        path=reading.path,
-        **{key.replace(".", "_"): value for key, value in values.items()},
-        sinks=sinks,
-        origins=origins,
-    )
-    _contradictions(reading, config)
-    return config
+    named = {key.replace(".", "_"): value for key, value in values.items()}
+    return Config(path=reading.path, **named, sinks=sinks, origins=origins)
 
 
 def _sinks(reading: Reading, node: Node, spool_limit: int, origins: dict[str, Origin]) -> tuple[SinkConfig, ...]:
@@ -110,12 +106,13 @@ def _sinks(reading: Reading, node: Node, spool_limit: int, origins: dict[str, Or
     return tuple(found) or default_sinks(spool_limit)
 
 
-def _contradictions(reading: Reading, config: Config) -> None:
-    """What no single key can know."""
+def _contradictions(config: Config, problems: list[Problem]) -> None:
+    """What no single key can know, and what is wrong with the spool's folder."""
 
     def wrong(key: str, what: str, hint: str = "") -> None:
         place = config.origin(key)
-        reading.problems.append(Problem(reading.path, place.line, place.column, what, hint))
+        place = place if place.line else Origin(config.path or str(CONFIG), 1, 1)  # a default that is wrong here
+        problems.append(Problem(place.path, place.line, place.column, what, hint))
 
     size = config.ring_buffer
     if size & (size - 1):
@@ -123,12 +120,13 @@ def _contradictions(reading: Reading, config: Config) -> None:
     for number, name in enumerate(config.behaviors_disable):
         if name in config.behaviors_enable:
             wrong(f"behaviors.disable[{number}]", f"'{name}' is both in 'enable' and in 'disable'")
-    if os.path.exists(config.spool_folder):
-        status = os.stat(config.spool_folder)
-        if not os.path.isdir(config.spool_folder):
-            wrong("spool.folder", f"'spool.folder' is no folder: '{config.spool_folder}'")
-        elif unsafe := distrust(config.spool_folder, status, os.geteuid(), os.environ):
-            wrong("spool.folder", f"'spool.folder' is not safe: {unsafe[0]}", unsafe[1])
+    folder = config.spool_folder
+    if os.path.exists(folder):
+        unsafe = distrust(folder, os.stat(folder), os.geteuid(), os.environ)
+        if not os.path.isdir(folder):
+            unsafe = "is no folder", ""
+        if unsafe:
+            wrong("spool.folder", f"'spool.folder', {folder}: {unsafe[0]}", unsafe[1])
     for sink in config.sinks if config.chain else ():
         if not holds_chain(sink.kind, sink.format):
             places = (f"sinks.{sink.name}.format", f"sinks.{sink.name}", "chain")

@@ -66,7 +66,7 @@ _STAND_INS = {
     "path": "/srv/panorama",
     "created": "/var/log/panorama.log",
     "file": "/etc/panorama/NAME.pem",
-    "secret": "/etc/panorama/NAME.secret",
+    "secret": "/etc/panorama/NAME",
     "address": "siem.example:6514",
     "addresses": "[siem.example:6514]",
     "url": "https://siem.example",
@@ -176,7 +176,7 @@ def _entries(table: Mapping[str, Key]) -> Iterator[str]:
 
 def _sample(name: str, key: Key) -> str:
     if key.example or key.default is None:
-        return key.example or _STAND_INS.get(key.kind, "").replace("NAME", name)
+        return key.example or _STAND_INS.get(key.kind, "").replace("NAME", name.removesuffix("_file"))
     return scalar(spelled(key.kind, key.default))
 
 

@@ -51,8 +51,9 @@ class Section:
         """Whether a key is set, and to one of these if there are any. One whose value is wrong might be."""
         if name in self.given and name not in self.values:
             return True
-        value = spelled(self._table[name].kind, self.values.get(name, self._table[name].default))
-        return value is not None and (not texts or value in texts)
+        key = self._table[name]
+        value = spelled(key.kind, self.values.get(name, key.default))
+        return value is not None and (not texts or (str(value).lower() if key.kind == "flag" else value) in texts)
 
     def _level(self, node: Node, above: str, others: tuple[str, ...] = ()) -> None:
         names = {name.removeprefix(above).partition(".")[0] for name in self._table if name.startswith(above)}

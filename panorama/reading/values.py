@@ -22,9 +22,9 @@ __all__ = ["spelled", "value_of"]
 
 _SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,15}) ?(KiB|MiB|GiB|TiB|B)\Z", re.ASCII)
+_ALMOST_SIZE = re.compile(r"([0-9]{1,15}) ?([KMGTkmgt])i?[Bb]?\Z", re.ASCII)
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(ms|s|m|h|d)\Z", re.ASCII)
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:\[\]/@]+)):([0-9]{1,5})\Z", re.ASCII)
 
 
@@ -78,9 +78,10 @@ def _one(reading: Reading, name: str, node: Node, key: Key, kind: str) -> Any:
 
 
 def _within(value: Any, key: Key) -> None:
-    for bound, beyond, word in ((key.least, -1, "least"), (key.most, 1, "most")):
-        if bound is not None and (value > bound) - (value < bound) == beyond:
-            raise _Wrong(f"is {_written(key.kind, value)}", f"it can be {_written(key.kind, bound)} at {word}")
+    if key.least is not None and value < key.least:
+        raise _Wrong(f"is {_written(key.kind, value)}", f"it can be {_written(key.kind, key.least)} at least")
+    if key.most is not None and value > key.most:
+        raise _Wrong(f"is {_written(key.kind, value)}", f"it can be {_written(key.kind, key.most)} at most")
 
 
 def _takes(kind: str) -> str:
@@ -104,26 +105,19 @@ def _count(node: Node) -> int:
 
 
 def _size(node: Node) -> int:
-    found = _SIZE.match(node.text)
-    if found:
+    if found := _SIZE.match(node.text):
         return int(found[1]) * _SIZES[found[2]]
-    number = _NUMBER.match(node.text)
-    if number and node.text == number[0]:
-        raise _Wrong(f"has no unit: {node.kind}", f"write {number[0]}MiB, or another of KiB, MiB, GiB")
-    hint = f"write {number[0]}{node.text[number.end() :].strip()[:1].upper()}iB" if number and _SHORT(node.text) else ""
-    raise _Wrong(f"cannot be {node.kind}", hint or _takes("size"))
-
-
-_SHORT = re.compile(r"[0-9]+ ?[kmgtKMGT]i?[bB]?\Z", re.ASCII).match
+    if node.text.isdecimal():
+        raise _Wrong(f"has no unit: {node.kind}", f"write {node.text}MiB, or another of KiB, MiB, GiB")
+    almost = _ALMOST_SIZE.match(node.text)
+    raise _Wrong(f"cannot be {node.kind}", f"write {almost[1]}{almost[2].upper()}iB" if almost else _takes("size"))
 
 
 def _time(node: Node) -> float:
-    found = _TIME.match(node.text)
-    if found:
+    if found := _TIME.match(node.text):
         return round(float(found[1]) * _TIMES[found[2]], 6)
-    number = _NUMBER.match(node.text)
-    if number and node.text == number[0]:
-        raise _Wrong(f"has no unit: {node.kind}", f"write {number[0]}s, or another of ms, s, m, h, d")
+    if _TIME.match(f"{node.text}s"):
+        raise _Wrong(f"has no unit: {node.kind}", f"write {node.text}s, or another of ms, s, m, h, d")
     raise _Wrong(f"cannot be {node.kind}", _takes("time"))
 
 

@@ -17,12 +17,14 @@ from ..output.context import Context
 from ..output.formats import Formatter
 from ..output.line import Line
 from ..sinks import File, Sink
+from ..sinks.shipping import Shipped
 from ..sinks.spool import Store
 from .chain import BLANK, MARKER, link, own_hash
 from .folding import Folder
 
 __all__ = ["Delivery", "Stream"]
 
+_BATCH = 256  # lines
 _JUMP = 100_000  # more lines than are given out between two commits
 
 
@@ -93,6 +95,7 @@ class Delivery:
         self.sequence = 0
         self._store = store
         self._folder = Folder() if fold else None
+        self._batch: list[Line] = []  # numbered, and not handed out
         if store:
             self.sequence = int(store.kept.get("sequence", 0)) + (_JUMP if store.kept.get("running") else 0)
             store.kept["running"] = True
@@ -134,7 +137,7 @@ class Delivery:
         if self._folder:
             for line in self._folder.expire(now):
                 self._give(line)
-        self._keep()
+        self._hand_out()
         for sink in self.sinks:
             sink.flush()
 
@@ -151,9 +154,10 @@ class Delivery:
         """Gives out what was held back; closes every sink, also if closing one of them fails, then the store."""
         for line in self._folder.end() if self._folder else ():
             self._give(line)
+        self._hand_out()
         if self._store:
             self._store.kept["running"] = False
-        self._keep()
+        self._hand_out()  # again: now it is known what local sinks got
         failed: PanoramaError | None = None
         for sink in self.sinks:
             try:
@@ -173,12 +177,26 @@ class Delivery:
     def _give(self, line: Line) -> None:
         self.sequence += 1
         line.sequence = self.sequence
-        for stream in self.streams:
-            stream.take(line)
+        self._batch.append(line)
+        if not self._store or len(self._batch) == _BATCH:
+            self._hand_out()
 
-    def _keep(self) -> None:
-        """Puts the numbers on disk together with the lines that wait there."""
+    def _hand_out(self) -> None:
+        """What has to reach a receiver is on disk before a local sink shows it; with it how far numbers came.
+
+        What is kept of local sinks is what they had before this batch: after a kill the next line may not name the very
+        last one as the one before it, but one that is there.
+        """
+        batch, self._batch = self._batch, []
+        shipped = [stream for stream in self.streams if isinstance(stream.sink, Shipped)]
+        for stream in shipped:
+            for line in batch:
+                stream.take(line)
         if self._store:
             self._store.kept["sequence"] = self.sequence
             self._store.kept |= {f"stream {stream.name}": stream.kept for stream in self.streams}
             self._store.commit()
+        for stream in self.streams:
+            if stream not in shipped:
+                for line in batch:
+                    stream.take(line)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -31,9 +31,9 @@ FORMATS = ("ecs", "json", "ocsf")
 KEYS = {
     "url": Key("url", "the cluster", needed=True, example="https://elastic.example:9200"),
     "index": Key("text", "the data stream or index; it has to exist, or a template for it", "logs-panorama-default"),
-    "api_key_file": Key("secret", "a file with an API key as Elasticsearch gives it, encoded"),
+    "api_key_file": Key("secret", "a file with an API key, encoded", example="/etc/panorama/elastic.key"),
     "user": Key("text", "the user, where there is no API key"),
-    "password_file": Key("secret", "a file with the user's password"),
+    "password_file": Key("secret", "a file with the user's password", only=("user",)),
     **HTTP_KEYS,
 }
 
@@ -55,17 +55,16 @@ class Bulk:
             raise answer.problem()
         try:
             items = [item["create"] for item in json.loads(answer.data)["items"]]
-            results = [(int(item["status"]), item.get("error", {})) for item in items]
-        except (ValueError, TypeError, KeyError, AttributeError):
+            results = [(int(item["status"]), _told(item)) for item in items]
+        except (ValueError, TypeError, KeyError, RecursionError):
             results = []
         if len(results) != lines:
             raise Unreachable("the server's answer is not that of a bulk request; is url right?")
         # 409: it was there already
-        waiting = [(status, error) for status, error in results if status >= 300 and status not in (400, 409)]
+        waiting = [f"{status} {told}" for status, told in results if status >= 300 and status not in (400, 409)]
         if waiting:
-            status, error = waiting[0]
-            raise Unreachable(f"{len(waiting)} of {lines} lines have to wait: {status} {_told(error)}")
-        return [_told(error) for status, error in results if status == 400]
+            raise Unreachable(f"{len(waiting)} of {lines} lines have to wait: {waiting[0]}")
+        return [told for status, told in results if status == 400]
 
 
 def opened(setup: Setup) -> Shipped:
@@ -79,7 +78,7 @@ def opened(setup: Setup) -> Shipped:
     return Shipped(setup.name, _encoder(setup), setup.queue, Posts(server, Bulk(values["index"])))
 
 
-def _authorization(values: Any) -> str:
+def _authorization(values: Mapping[str, Any]) -> str:
     if values["api_key_file"]:
         return f"ApiKey {secret('api_key_file', values['api_key_file'])}"
     if values["user"]:
@@ -106,8 +105,11 @@ def _encoder(setup: Setup) -> Callable[[Line], list[bytes]]:
     return encode
 
 
-def _told(error: Any) -> str:
+def _told(item: Mapping[str, Any]) -> str:
     """An item's error, for people."""
+    error = item.get("error", "")
+    if not isinstance(error, dict):
+        return shown(str(error))
     cause = error.get("caused_by", {})
-    reasons = [str(part) for part in (error.get("type"), error.get("reason"), cause.get("reason")) if part]
-    return shown(": ".join(reasons))
+    reasons = (error.get("type"), error.get("reason"), cause.get("reason") if isinstance(cause, dict) else cause)
+    return shown(": ".join(str(reason) for reason in reasons if reason))

@@ -24,21 +24,27 @@ __all__ = ["FORMATS", "KEYS", "Producer", "opened"]
 
 FORMATS = ("json", "ecs", "ocsf", "cef", "text", "v6", "v7")
 
+_SASL = ("plain", "scram-sha-256", "scram-sha-512")
+
 KEYS = {
     "brokers": Key("addresses", "some of the cluster's brokers", needed=True, example="[kafka1.example:9093]"),
     "topic": Key("text", "the topic", "panorama"),
     "tls": Key("flag", "whether to use TLS", False),
-    "ca": Key("file", "TLS: whose certificates are trusted, PEM", "/etc/ssl/certs/ca-certificates.crt"),
-    "certificate": Key("file", "TLS: our own certificate, with those between it and the authority, PEM"),
-    "key": Key("secret", "TLS: the key of that certificate, PEM, if it is not in the same file"),
+    "ca": Key(
+        "file", "whose certificates are trusted, PEM", "/etc/ssl/certs/ca-certificates.crt", only=("tls", "true")
+    ),
+    "certificate": Key(
+        "file", "our own certificate, with those between it and the authority, PEM", only=("tls", "true")
+    ),
+    "key": Key("secret", "the key of that certificate, PEM, if it is not in the same file", only=("certificate",)),
     "sasl": Key(
         "word",
         "how to log in",
         "none",
-        choices=("none", "plain", "scram-sha-256", "scram-sha-512"),
+        choices=("none", *_SASL),
     ),
-    "user": Key("text", "SASL: the user"),
-    "password_file": Key("secret", "SASL: a file with the user's password"),
+    "user": Key("text", "the user", only=("sasl", *_SASL)),
+    "password_file": Key("secret", "a file with the user's password", only=("sasl", *_SASL)),
     "compression": Key("word", "how batches are compressed", "gzip", choices=("none", "gzip", "snappy", "lz4", "zstd")),
     "message_size": Key(
         "size", "longest message; the brokers' message.max.bytes", 1000000, least=1000, most=1000000000

@@ -35,10 +35,13 @@ KEYS = {
     "source": Key("text", "the source of the events", "panorama"),
     "sourcetype": Key("text", "their source type; panorama:json and so on, by the format, unless set"),
     "acknowledge": Key("flag", "whether to wait until lines are indexed", False),
-    "acknowledge_within": Key("time", "lines that are not indexed by then are sent again", 120.0, least=1.0),
+    "acknowledge_within": Key(
+        "time", "lines that are not indexed by then are sent again", 120.0, least=1.0, only=("acknowledge", "true")
+    ),
     **HTTP_KEYS,
 }
 
+_CHANNEL = "X-Splunk-Request-Channel"
 _ACKNOWLEDGEMENTS = "/services/collector/ack"
 _OBJECTS = ("json", "ecs", "ocsf")
 _ASKING = 1.0  # s between questions what is indexed
@@ -50,15 +53,13 @@ class Collector:
 
     path = "/services/collector/event"
 
-    def __init__(self, channel: str = "") -> None:
+    def __init__(self) -> None:
         self.headers = {"Content-Type": "application/json"}
         self.acks: list[int] = []
-        if channel:
-            self.begin(channel)
 
-    def begin(self, channel: str) -> None:
-        """Ids of acknowledgements count within a channel."""
-        self.headers["X-Splunk-Request-Channel"] = channel
+    def ask_for_acknowledgement(self) -> None:
+        """Ids count within a channel, which is new from here on."""
+        self.headers[_CHANNEL] = str(uuid.uuid4())
 
     def refused(self, answer: Answer, lines: int) -> list[str] | None:
         said = _object(answer.data)
@@ -68,7 +69,9 @@ class Collector:
             raise answer.problem()
         if said.get("code") != 0:
             raise Unreachable("the server's answer is not that of an event collector; is url right?")
-        if isinstance(said.get("ackId"), int):
+        if _CHANNEL in self.headers:
+            if not isinstance(said.get("ackId"), int):
+                raise Unreachable("the collector acknowledges nothing; set the token up for it, or acknowledge: false")
             self.acks.append(said["ackId"])
         return []
 
@@ -84,7 +87,8 @@ class Acknowledged(Posts):
     """The transport that confirms lines once they are indexed. Each connection asks through a channel of its own."""
 
     def __init__(self, server: Server, within: float) -> None:
-        self._collector = Collector(str(uuid.uuid4()))
+        self._collector = Collector()
+        self._collector.ask_for_acknowledgement()
         super().__init__(server, self._collector)
         self._within = within
         self._batches: deque[_Batch] = deque()
@@ -93,8 +97,6 @@ class Acknowledged(Posts):
     def send(self, batch: Sequence[bytes]) -> None:
         self._collector.acks.clear()
         super().send(batch)
-        if not self._collector.acks:
-            raise Unreachable("the collector acknowledges nothing; set the token up for it, or acknowledge: false")
         self._batches.append(_Batch(super().confirmed(), set(self._collector.acks), time.monotonic()))
 
     def confirmed(self) -> int:
@@ -108,14 +110,14 @@ class Acknowledged(Posts):
         count = 0
         while self._batches and not self._batches[0].acks:
             count += self._batches.popleft().lines
-        if self._batches and now - self._batches[0].since > self._within:
+        if not count and now - self._batches[0].since > self._within:
             raise Unreachable(f"lines were not indexed within {self._within:.0f} s")
         return count
 
     def close(self) -> None:
         super().close()
         self._batches.clear()
-        self._collector.begin(str(uuid.uuid4()))
+        self._collector.ask_for_acknowledgement()
 
     def _indexed(self, acks: list[int]) -> set[int]:
         body = json.dumps({"acks": acks}).encode()
@@ -165,6 +167,6 @@ def _object(data: bytes) -> dict[str, Any]:
     """A JSON object; empty if it is none."""
     try:
         said = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -38,6 +38,7 @@ commit;
 _LOG = 4 << 20  # bytes, about: a write-ahead log of that length is copied into the file by a thread that ships
 _LONGEST_LOG = 32 << 20  # and of that length also by the one that commits
 _TRANSACTION = 16 << 10  # bytes that a transaction takes in the log beside its lines, about
+_SPARE = 1024  # free pages that the file may keep
 _FREED_AT_ONCE = 4096  # pages given back to the file system in one go
 _COMMIT = 0.05  # s that a commit may wait for a thread which has the database
 _OTHER = 2.0  # s for another Panorama to end
@@ -149,30 +150,28 @@ class Store:
     def database(self) -> Iterator[sqlite3.Connection]:
         """The database for this thread alone, with all that is due in it. An error ends the block, and is `trouble`."""
         with self._disk:
-            if self._is_due():
-                self._write()
+            self._write()
             try:
                 yield self._database
             except sqlite3.Error as error:
                 self.trouble = _reason(error)
-        self._write_due(_LOG)
+            done = self._write()
+            self._shrink()
+            self._tidy(_LOG)
+        # who committed meanwhile relies on the thread that had the database
+        while done and self._is_due() and self._disk.acquire(blocking=False):
+            try:
+                done = self._write()
+            finally:
+                self._disk.release()
 
     def _is_due(self) -> bool:
         return bool(self._due) or any(part.due() for part in self._parts)
 
-    def _write_due(self, log: int) -> None:
-        # a loop, because who commits while this thread has the database leaves the writing to it
-        while self._is_due() and self._disk.acquire(blocking=False):
-            try:
-                done = self._write()
-                self._tidy(log)
-            finally:
-                self._disk.release()
-            if not done:
-                return
-
     def _write(self) -> bool:
         """Whether all that is due could be written."""
+        if not self._is_due():
+            return True
         with self.memory:
             kept, parts = dict(self._due), list(self._parts)
         try:
@@ -193,15 +192,22 @@ class Store:
                     del self._due[name]
         return True
 
-    def _tidy(self, log: int) -> None:
-        """Copies the log into the file, and gives back what an emptied file does not need."""
-        if self._logged < log:
+    def _shrink(self) -> None:
+        """Where no lines wait, gives back some of the room that they took."""
+        if any(part.lines for part in self._parts):
             return
-        self._logged = 0
-        with contextlib.suppress(sqlite3.Error):  # no room: the log holds it until there is
-            if not any(part.lines for part in self._parts):
+        with contextlib.suppress(sqlite3.Error):  # no room to make room; later
+            (free,) = self._database.execute("pragma freelist_count").fetchone()
+            if free > _SPARE:
                 self._database.executescript(f"pragma incremental_vacuum({_FREED_AT_ONCE})")
-            self._database.execute("pragma wal_checkpoint(passive)").fetchall()
+                self._logged = max(self._logged, _LOG)  # the file gets shorter when the log is copied
+
+    def _tidy(self, log: int) -> None:
+        """Copies a log of that length into the file."""
+        if self._logged >= log:
+            self._logged = 0
+            with contextlib.suppress(sqlite3.Error):  # no room: the log holds it until there is
+                self._database.execute("pragma wal_checkpoint(passive)").fetchall()
 
     def _make_file(self) -> None:
         folder = self.path.parent

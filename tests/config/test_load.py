@@ -16,6 +16,7 @@ from panorama.commands.options import configured
 from panorama.config import load
 from panorama.config.load import defaults, load_config
 from panorama.config.model import COMMAND_LINE, Config
+from panorama.config.settings import SETTINGS
 from panorama.errors import InputError, UsageError
 from panorama.output.notice import notice
 from panorama.sinks import SinkType
@@ -125,7 +126,10 @@ def test_keys_of_a_type_are_held_against_each_other(tmp_path: Path, pigeon: Sink
         "  a: {type: pigeon, name: Emil}\n"
         "  b: {type: pigeon, loft: x.example:1, ring: name, name: Emil, rest: 90s}\n"
         "  c: {type: pigeon, loft: x.example, format: v6}\n"
-        "  d: {type: pigeon, loft: x.example:0, home: 'https://me:pw@x.example'}\n",
+        "  d: {type: pigeon, loft: x.example:0, home: 'https://me:pw@x.example'}\n"
+        "  e: {type: pigeon, loft: 'x:1', fast: true, pay: corn, tip: pea}\n"
+        "  f: {type: pigeon, loft: 'x:1', tip: pea}\n"
+        "  g: {type: pigeon, loft: 'x:1', fast: 1, pay: corn}\n",
     ) == [
         "2:3: the key 'loft' is missing; it is where it flies to",
         "2:27: 'name' makes sense only with ring: name",
@@ -134,6 +138,8 @@ def test_keys_of_a_type_are_held_against_each_other(tmp_path: Path, pigeon: Sink
         "4:46: a sink of type 'pigeon' cannot carry 'v6'; it takes json, text",
         "5:27: 'loft' cannot be 'x.example:0'; it takes host:port, or [v6]:port",
         "5:46: 'home' has a user or password in it; secrets belong in files that only root can read",
+        "7:39: 'tip' makes sense only with pay",
+        "8:40: 'fast' cannot be '1'; it takes true or false",
     ]
 
 
@@ -198,6 +204,21 @@ def test_a_configuration_that_others_could_write_is_refused(tmp_path: Path, monk
         f"{path}:1:1: others than root can write it, mode 0666; chmod 0644 {path}",
         f"{path}:1:1: its folder is not safe: others than root can write it, mode 0757; chmod 0755 {tmp_path}",
     ]
+
+
+def test_a_spool_that_others_could_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file as well, where its place is that of the file there could be."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_UID", str(os.getuid()))
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    spool.chmod(0o707)
+    what = f"'spool.folder', {spool}: others than root can write it, mode 0707; chmod 0705 {spool}"
+    assert refused(tmp_path, f"spool: {{folder: {spool}}}\n") == [f"1:17: {what}"]
+    monkeypatch.setitem(SETTINGS, "spool.folder", replace(SETTINGS["spool.folder"], default=str(spool)))
+    with pytest.raises(InputError) as caught:
+        load_config()
+    assert str(caught.value) == f"/etc/panorama/panorama.yaml:1:1: {what}"
 
 
 def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:

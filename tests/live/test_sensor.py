@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -501,6 +502,40 @@ def test_every_event_has_its_own_number(told: Tell) -> None:
         by_cpu.setdefault(event.cpu, []).append(event.sequence)
     for numbers in by_cpu.values():
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def falls_into_a_loop(code: bytes) -> bool:
+    """Whether some loop closes by going on to its head, without a jump. Instructions: struct bpf_insn, linux/bpf.h."""
+    jump, jump_32, call, leave, always = 0x05, 0x06, 0x80, 0x90, 0x00
+    ahead: list[int] = [0]
+    open_: set[int] = set()
+    done: set[int] = set()
+    while ahead:
+        at = ahead[-1]
+        open_.add(at)
+        kind, offset = code[8 * at], struct.unpack_from("=h", code, 8 * at + 2)[0]
+        following = [at + 1]
+        jumps = kind & 7 in (jump, jump_32) and kind & 0xF0 != call
+        if jumps:
+            following = {leave: [], always: [at + 1 + offset]}.get(kind & 0xF0, [at + 1, at + 1 + offset])
+        if not jumps and at + 1 in open_:
+            return True
+        fresh = [each for each in following if each not in open_ | done]
+        if fresh:
+            ahead.append(fresh[0])
+        else:
+            open_.discard(ahead.pop())
+            done.add(at)
+    return False
+
+
+def test_loops_are_such_as_old_kernels_take(watcher: Watcher) -> None:
+    """Linux 5.10 and 6.1 refuse a loop that falls through to its head, and this kernel does not say so."""
+    skip, move, again, end = "0500010000000000", "b700000000000000", "5501feff00000000", "9500000000000000"
+    assert falls_into_a_loop(bytes.fromhex(skip + move + again + end))
+    assert not falls_into_a_loop(bytes.fromhex(move + again + end))
+    programs = watcher.sensor.kernel._code.programs
+    assert [name for name, code in programs.items() if falls_into_a_loop(code.instructions)] == []
 
 
 def test_panorama_itself_is_not_told(watcher: Watcher, tmp_path: Path) -> None:

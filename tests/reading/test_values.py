@@ -57,6 +57,8 @@ def test_ways_to_write_a_value(kind: str, text: str, value: Any) -> None:
     [
         ("size", "5", "'x' has no unit: '5'; write 5MiB, or another of KiB, MiB, GiB"),
         ("size", "1.5GiB", "'x' cannot be '1.5GiB'; it takes a number and KiB, MiB or GiB, like 16MiB"),
+        ("size", "1.5", "'x' cannot be '1.5'; it takes a number and KiB, MiB or GiB, like 16MiB"),
+        ("size", "64Mi", "'x' cannot be '64Mi'; write 64MiB"),
         ("size", "-1MiB", "'x' cannot be '-1MiB'; it takes a number and KiB, MiB or GiB, like 16MiB"),
         ("size", "12 kb", "'x' cannot be '12 kb'; write 12KiB"),
         ("time", "1.5", "'x' has no unit: '1.5'; write 1.5s, or another of ms, s, m, h, d"),

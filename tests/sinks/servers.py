@@ -102,6 +102,9 @@ class Server:
         """Nobody listens any more, and connections end."""
         self._http.shutdown()
         self._http.server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -139,6 +142,38 @@ class Server:
 
     def answer(self, request: Request) -> tuple[int, bytes]:
         raise NotImplementedError
+
+
+class Tunnel:
+    """A proxy that knows CONNECT, and keeps where it was asked to go; it goes to `target` whatever that was."""
+
+    def __init__(self, target: str) -> None:
+        self.asked: list[bytes] = []
+        self._target = target.rsplit(":", 1)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                self.asked.append(near.recv(4096).split(b"\r\n")[0])
+                far = socket.create_connection((self._target[0], int(self._target[1])))
+                near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=_copy, args=ends, daemon=True).start()
+
+
+def _copy(source: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            to.sendall(data)
+    to.close()
 
 
 class Elasticsearch(Server):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mounts import empty, in_own_mounts
+from namespaces import empty, in_own_mounts
 from output_samples import HOSTILE_NAMES, UTC_CONTEXT, connect_line, read_line
 from receivers import eventually
 

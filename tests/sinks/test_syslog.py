@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mounts import bare_dev, in_own_mounts
+from namespaces import bare_dev, in_own_mounts
 from output_samples import HOSTILE_NAMES, UTC_CONTEXT, read_line
 from receivers import eventually
 from test_sinks import assert_none_vanished, numbered, numbers, read_all

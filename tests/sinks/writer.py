@@ -41,7 +41,7 @@ def main(url: str, path: str, told: int, end: bool) -> None:
         if store.commit():
             said = [f"{line.sequence} {line.time - TIME}\n" for line in lines]
             os.write(told, "".join(said).encode())
-        time.sleep(0.005)
+        time.sleep(0.01)
     delivery.close()
 
 

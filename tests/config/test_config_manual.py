@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users read of the configuration is true: packaging/panorama.yaml and panorama.yaml(5) are what the tables give.
 
-`pytest tests/config/test_manual.py --golden` writes both anew.
+`pytest tests/config/test_config_manual.py --golden` writes both anew.
 """
 
 from __future__ import annotations
