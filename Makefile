@@ -24,7 +24,8 @@ NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
 TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
 	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
 	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs \
-	scdoc:/usr/bin/scdoc man-db:/usr/bin/man \
+	scdoc:/usr/bin/scdoc man-db:/usr/bin/man rsyslog-openssl:/usr/lib/*/rsyslog/lmnsd_ossl.so systemd:/usr/lib/systemd/systemd-journald \
+	logrotate:/usr/sbin/logrotate openssl:/usr/bin/openssl \
 	python3-urllib3:/usr/lib/python3/dist-packages/urllib3/__init__.py \
 	python3-confluent-kafka:/usr/lib/python3/dist-packages/confluent_kafka/__init__.py \
 	python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
@@ -42,6 +43,15 @@ define install
 	@missing=; for item in $(1); do ls $${item#*:} >/dev/null 2>&1 || missing="$$missing $${item%%:*}"; done; \
 	if [ -n "$$missing" ]; then echo "installing$$missing"; \
 		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null"; fi
+endef
+
+# what apt would install for it, into a folder: Debian has no syslog-ng beside rsyslog
+define unpack_syslog_ng
+	@if ! command -v syslog-ng >/dev/null && [ ! -x $(VENV)/syslog-ng/usr/sbin/syslog-ng ]; then \
+		echo "unpacking syslog-ng-core"; mkdir -p $(VENV)/syslog-ng && cd $(VENV)/syslog-ng && \
+		apt-get download -qq -o APT::Sandbox::User=root \
+			$$(apt-get install -s --no-install-recommends syslog-ng-core | sed -n 's/^Inst \([^ ]*\).*/\1/p') && \
+		for package in *.deb; do dpkg -x $$package .; done && rm -f *.deb; fi
 endef
 
 .PHONY: setup run test bench deb vm-test traces clean
@@ -64,6 +74,7 @@ run: setup
 
 $(VENV)/.tested: $(VENV)/.ready
 	$(call install,$(TESTED))
+	$(call unpack_syslog_ng)
 	@$(VENV)/bin/pip install -q --no-build-isolation -e '.[test]'
 	@touch $@
 

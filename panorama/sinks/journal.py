@@ -3,7 +3,8 @@
 
 It speaks the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL) itself, because libsystemd's
 sd_journal_send forgets a message without a word where the socket is missing, and blocks while journald is busy. Any
-bytes may be in a field.
+bytes may be in a field. journald itself throws away what one unit writes too fast, unless its LogRateLimitIntervalSec
+is 0, as in the unit that Panorama comes with.
 """
 
 from __future__ import annotations

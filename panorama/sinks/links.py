@@ -83,7 +83,7 @@ class Stream:
         while True:
             try:
                 with unreachable():
-                    data = self._socket.recv(65536)
+                    data = self._socket.recv(4096)
             except BlockingIOError:
                 return False
             if not data and self._ended:
@@ -176,6 +176,8 @@ class unreachable(contextlib.AbstractContextManager[None]):
     """Errors of the network within become Unreachable; that a call would block stays what it is."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UnicodeError):  # from a host name that is none
+            raise Unreachable("no such host") from None
         if isinstance(error, OSError) and not isinstance(error, BlockingIOError):
             raise Unreachable(_reason(error)) from None
 

@@ -152,6 +152,6 @@ def _connector(setup: Setup) -> Callable[[], Link]:
     from .tls import TlsFiles, TlsStream  # here: OpenSSL takes memory that others need not pay for
 
     files = TlsFiles(setup.name, values["ca"], values["certificate"] or "", values["key"] or "")
-    files.context()  # what is wrong with them is said now
     name = values["server_name"] or address[0]
+    files.context(name)  # what is wrong with them is said now
     return lambda: TlsStream(address, timeout, frame, files, name)

@@ -20,7 +20,7 @@ from .queues import Queue
 __all__ = ["Shipped", "Transport", "Unreachable"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # s between tries, doubled each time
-_UNCONFIRMED = 0.05  # s between questions whether the receiver has it
+_UNCONFIRMED, _AT_THE_END = 0.25, 0.02  # s between questions whether the receiver has it
 _CLOSING = 2.0  # s that the end may take; what is not out by then waits in the queue
 
 
@@ -120,9 +120,10 @@ class Shipped:
         broken = False
         while not self._over(broken):
             if broken:
-                self._ending.wait(min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE))
+                self._ending.wait(min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 16), _LONGEST_PAUSE))
             else:
-                self._work.wait(_UNCONFIRMED if self._sent > self._done else None)
+                asking = _AT_THE_END if self._ending.is_set() else _UNCONFIRMED
+                self._work.wait(asking if self._sent > self._done else None)
                 self._work.clear()
             try:
                 self._hand_over()
@@ -132,8 +133,8 @@ class Shipped:
                 broken = False
                 if not self._failures:
                     self.trouble = ""
-            except Unreachable as error:
-                self.trouble = str(error)
+            except Exception as error:  # a mistake of ours ends no shipping either: it is said, and tried again
+                self.trouble = str(error) if isinstance(error, Unreachable) else f"mistake in Panorama: {error!r}"
                 self.transport.close()
                 self._sent = self._done
                 self._failures += 1

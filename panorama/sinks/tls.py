@@ -32,8 +32,8 @@ class TlsFiles:
     certificate: str = ""
     key: str = ""
 
-    def context(self) -> ssl.SSLContext:
-        """What connections are made with. SinkError if the files do not serve."""
+    def context(self, server_name: str = "") -> ssl.SSLContext:
+        """What connections are made with. SinkError if the files do not serve, or the name they would be made to."""
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         self._readable("ca", self.ca)
@@ -45,6 +45,10 @@ class TlsFiles:
             raise SinkError(f"sink '{self.sink}': key is given without a certificate")
         if self.certificate:
             self._present(made)
+        try:
+            made.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name or None)
+        except ValueError:  # UnicodeError is one
+            raise SinkError(f"sink '{self.sink}': server_name: '{server_name}' is no host name") from None
         return made
 
     def _present(self, made: ssl.SSLContext) -> None:
@@ -90,7 +94,7 @@ class TlsStream(Stream):
         server_name: str,
     ) -> None:
         try:
-            context = files.context()
+            context = files.context(server_name)
         except SinkError as error:
             raise Unreachable(str(error)) from None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

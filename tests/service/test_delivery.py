@@ -71,7 +71,7 @@ def records(path: Path) -> list[dict[str, object]]:
 
 def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     for run in range(3):
-        deliver(tmp_path / "state.db", [stream(tmp_path / "all")], [line(run)] * 2)
+        deliver(tmp_path / "state.db", [stream(tmp_path / "all")], [line(run), line(run)])
     assert [record["sequence"] for record in records(tmp_path / "all")] == [1, 2, 3, 4, 5, 6]
     assert not any("previous" in record for record in records(tmp_path / "all"))
 

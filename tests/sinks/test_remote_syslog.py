@@ -125,8 +125,9 @@ def test_what_is_stored_is_what_was_sent(
     lines += [read_line(severity=severity, sequence=100) for severity in SEVERITIES]
     lines += [read_line(sequence=2**60, previous=2**60 - 5, chain="0af" * 20)]
     expected = []
+    values = {"address": (host, receiver.port), "transport": transport, "message_size": 8096}
     for format, write_line in (("text", text_line), ("json", json_line)):
-        sink = opened(receiver, format, context=context, address=(host, receiver.port), transport=transport)
+        sink = opened(receiver, format, context=context, **values)
         write(sink, *lines)
         short = replace(context, limit=MESSAGE_BYTES - head_bytes(context))
         expected += [row(line, write_line(line, short)) for line in lines]
@@ -309,6 +310,7 @@ def test_a_certificate_renewed_on_disk_serves_the_next_connection(
             "key: his.key: belongs to uid 65534, not to root; chown root his.key",
         ),
         ({"key": "client.key"}, "key is given without a certificate"),
+        ({"server_name": "x" * 64 + ".example"}, f"server_name: '{'x' * 64}.example' is no host name"),
         ({"message_size": 100}, "message_size: 100: must be 480 bytes at least"),
         ({"message_size": 70_000, "transport": "udp"}, "message_size: 70000: must be 480 to 65000 bytes over UDP"),
     ],

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +221,30 @@ def test_a_receiver_that_hangs_is_given_up_said_and_tried_again(
     assert "the receiver took nothing for 0.5 s" in said
     eventually(lambda: receiver.got[1].endswith(b"file-4999\n"), "the last line")
     assert_in_order(receiver.numbers(), 5_000)
+
+
+class Mistaken(Sender):
+    """A transport with a mistake that shows once."""
+
+    failed = False
+
+    def send(self, batch: Sequence[bytes]) -> None:
+        if not self.failed:
+            self.failed = True
+            raise ZeroDivisionError("a mistake")
+        super().send(batch)
+
+
+def test_a_mistake_in_a_transport_ends_no_shipping(
+    listener: Callable[..., Listener], ship: Callable[..., Shipped]
+) -> None:
+    receiver = listener(EVERYTHING)
+    sink = ship(receiver.port)
+    sink.transport = Mistaken(lambda: Stream(("127.0.0.1", receiver.port), 5.0, newline_ended), 0.2)
+    write(sink, 0)
+    eventually(lambda: sink.trouble == "mistake in Panorama: ZeroDivisionError('a mistake')", "trouble")
+    eventually(lambda: not sink.waiting, "confirmation")
+    assert receiver.numbers() == [0]
 
 
 def test_trouble_is_said_until_the_receiver_has_confirmed_something(

@@ -20,8 +20,10 @@ from output_samples import UTC_CONTEXT, read_line
 from panorama.errors import ReaderGone, SinkError
 from panorama.output.formats import formatter
 from panorama.output.line import Line
-from panorama.sinks import Console, File, Style, open_sink
+from panorama.sinks import Console, File, Style, file, open_sink
 from panorama.sinks.queues import Memory
+from panorama.sinks.spool import OnDisk
+from panorama.sinks.store import Store
 
 TEXT = formatter("text", UTC_CONTEXT)
 REPOSITORY = Path(__file__).parents[2]
@@ -274,6 +276,62 @@ def test_a_rotated_file_is_left_and_a_new_one_begun(tmp_path: Path) -> None:
     assert numbers(path.read_text()) == [2]
 
 
+@pytest.mark.parametrize("how", ["create", "nocreate", "copytruncate"])
+def test_logrotate_needs_to_send_no_signal(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "_LOOK", 0.2)
+    path = tmp_path / "log"
+    configuration = tmp_path / "conf"
+    configuration.write_text(f"{path} {{\n rotate 9\n {how}\n nocompress\n su root root\n}}\n")
+    tmp_path.chmod(0o755)
+    sink = File(TEXT, str(path))
+    count = 0
+    for _ in range(2):
+        sink.write(numbered(count))
+        count += 1
+        subprocess.run(["logrotate", "-f", "-s", tmp_path / "state", configuration], check=True)
+        until = time.monotonic() + 0.7
+        while time.monotonic() < until or not path.exists():
+            sink.write(numbered(count))
+            count += 1
+            time.sleep(0.02)
+    sink.close()
+    parts = [numbers((tmp_path / name).read_text()) for name in ("log.2", "log.1", "log")]
+    assert [number for part in parts for number in part] == list(range(count))
+    assert all(parts)
+
+
+def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = File(TEXT, str(path))
+    sink.write(numbered(0))
+    path.unlink()
+    count = 0
+    deadline = time.monotonic() + 5
+    while not path.exists():
+        assert time.monotonic() < deadline
+        sink.write(numbered(count := count + 1))
+        time.sleep(0.05)
+    sink.close()
+    assert numbers(path.read_text()) == [count]
+
+
+def test_a_folder_that_is_gone_is_waited_for_in_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "_LOOK", 0.2)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    sink = File(TEXT, str(folder / "log"))
+    sink.write(numbered(0))
+    folder.rename(tmp_path / "moved")
+    until = time.monotonic() + 0.7
+    count = 1
+    while time.monotonic() < until:
+        sink.write(numbered(count))
+        count += 1
+        time.sleep(0.05)
+    sink.close()
+    assert numbers((tmp_path / "moved" / "log").read_text()) == list(range(count))
+
+
 def test_a_file_that_cannot_be_reopened_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -345,6 +403,59 @@ def test_a_line_the_full_disk_cut_is_written_whole_into_the_next_file(small_disk
     sink.reopen()
     sink.close()
     assert numbers(path.read_text()) == [written - 1]
+
+
+def test_a_line_half_written_when_its_file_was_emptied_is_written_whole(small_disk: Path) -> None:
+    (small_disk / "filler").write_bytes(b"x" * 61_440)
+    path = small_disk / "log"
+    sink = File(TEXT, str(path))
+    written = 0
+    while not sink.waiting:
+        sink.write(numbered(written))
+        written += 1
+    assert not path.read_text().endswith("\n")
+    os.truncate(path, 0)  # what copytruncate does once it has copied
+    sink.write(numbered(written))
+    sink.close()
+    assert numbers(path.read_text()) == [written - 1, written]
+
+
+# a queue on disk
+
+
+def on_disk(folder: Path) -> OnDisk:
+    return OnDisk(Store(folder / "state.db"), "local", 1 << 20)
+
+
+def test_lines_on_disk_are_written_by_the_next_process(small_disk: Path, tmp_path: Path) -> None:
+    (small_disk / "filler").write_bytes(b"x" * 65_536)
+    path = small_disk / "log"
+    child = os.fork()
+    if not child:
+        sink = File(TEXT, str(path), on_disk(tmp_path))
+        for number in range(300):
+            sink.write(numbered(number))
+        sink.flush()
+        os._exit(sink.waiting == 300 and sink.trouble == f"{path}: No space left on device")  # nothing is closed
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    (small_disk / "filler").unlink()
+    again = File(TEXT, str(path), on_disk(tmp_path))
+    again.write(numbered(300))
+    again.close()
+    assert (again.waiting, again.busy, again.trouble) == (0, False, "")
+    assert numbers(path.read_text()) == list(range(301))
+
+
+def test_nothing_goes_to_the_disk_while_lines_go_out(tmp_path: Path) -> None:
+    queue = on_disk(tmp_path)
+    sink = File(TEXT, str(tmp_path / "log"), queue)
+    before = (tmp_path / "state.db-wal").stat().st_size
+    for number in range(300):
+        sink.write(numbered(number))
+        sink.flush()
+    sink.close()
+    assert numbers((tmp_path / "log").read_text()) == list(range(300))
+    assert (tmp_path / "state.db-wal").stat().st_size == before
 
 
 # open_sink
