@@ -7,8 +7,9 @@ written here too:
 
     [panorama@32473 host="ep1" boot="0b0e..." sequence="7" previous="4" chain="c0de..."]
 
-Nothing is looked for inside the object of a line: a file name that looks like an identity is none. What has no
-identity, or is no line of Panorama's, gives None; nothing raises.
+The host may be left to the header, which has it in printable ASCII. Nothing is looked for inside the object of a line:
+a file name that looks like an identity is none. What has no identity, or is no line of Panorama's, gives None; nothing
+raises.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _MARKS = (
 _PARAMETER = re.compile(r' ([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
 _ELEMENT = re.compile(rf'\[([^ =\]"]+)((?:{_PARAMETER.pattern})*)\]')
 # <PRI>1 TIME HOST panorama PROCID MSGID SD MSG, and <PRI>TIME HOST panorama[pid]: MSG
-_RFC5424 = re.compile(rf"(?:<\d{{1,3}}>)?1 \S+ \S+ panorama \S+ \S+ (-|(?:{_ELEMENT.pattern})+)(?: |\Z)")
+_RFC5424 = re.compile(rf"(?:<\d{{1,3}}>)?1 \S+ (\S+) panorama \S+ \S+ (-|(?:{_ELEMENT.pattern})+)(?: |\Z)")
 _RFC3164 = re.compile(r"(?:<\d{1,3}>)?(?:\w{3} [ \d]\d [\d:]{8} \S+ |\d{4}-\S+ \S+ )?panorama(?:\[\d+\])?: ")
 _TO_QUOTE, _CONTROL = re.compile(r'["\\\]]'), re.compile(r"[\x00-\x1f\x7f]")
 _QUOTED = re.compile(r'\\(["\\\]])')
@@ -67,7 +68,7 @@ def identity(text: str) -> Identity | None:
     text = text.removesuffix("\n")
     found = None
     if header := _RFC5424.match(text):
-        found = _in_structured_data(header[1])
+        found = _in_structured_data(header[1], header[2])
         text = text[header.end() :].removeprefix("\ufeff")
     elif header := _RFC3164.match(text):
         text = text[header.end() :]
@@ -94,11 +95,11 @@ def _quoted(text: str) -> str:
     return '"' + _TO_QUOTE.sub(r"\\\g<0>", _CONTROL.sub("_", text)) + '"'
 
 
-def _in_structured_data(elements: str) -> Identity | None:
+def _in_structured_data(host: str, elements: str) -> Identity | None:
     for element in _ELEMENT.finditer(elements):
         if element[1] == _SD_ID:
             parameters = {name: _QUOTED.sub(r"\1", value) for name, value in _PARAMETER.findall(element[2])}
-            return _made(parameters | {"boot_id": parameters.get("boot")})
+            return _made({"host": host, "boot_id": parameters.get("boot")} | parameters)
     return None
 
 
