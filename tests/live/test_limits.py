@@ -196,9 +196,9 @@ def test_a_line_tells_of_a_flood(loaded: Loaded, tmp_path: Path) -> None:
 
 def test_a_long_flood_is_told_once_a_second(loaded: Loaded, tmp_path: Path) -> None:
     """No oftener, and the numbers add up to what was held back."""
-    steady = 'timeout 2.6 ./flood -ISsc \'import os\nwhile True: os.mkdir("s"); os.rmdir("s")\' || true'
+    steady = 'timeout 4.6 ./flood -ISsc \'import os\nwhile True: os.mkdir("s"); os.rmdir("s")\' || true'
     outcome = run(loaded, tmp_path, steady, process_limit=50)
-    assert 3 <= len(outcome.notices) <= 4
+    assert 2 <= len(outcome.notices) <= 1 + outcome.seconds
     numbers = [int(match[1]) for words in outcome.notices if (match := NOTICE.fullmatch(words))]
     assert sum(numbers) == outcome.held
     times = [line.time for line in outcome.lines if line.verb == "held"]
