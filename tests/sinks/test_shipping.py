@@ -218,7 +218,7 @@ def test_a_receiver_that_hangs_is_given_up_said_and_tried_again(
     said = set()
     write(sink, *range(5_000), long=LONG)
     eventually(lambda: said.add(sink.trouble) or len(receiver.got) == 2, "the second connection")
-    assert "the receiver took nothing for 0.5 s" in said
+    assert said & {"the receiver took nothing for 0.5 s", "connection timed out"}  # we or the kernel, whoever is first
     eventually(lambda: receiver.got[1].endswith(b"file-4999\n"), "the last line")
     assert_in_order(receiver.numbers(), 5_000)
 
