@@ -139,8 +139,12 @@ def _make(image: Image, packages: list[str], work: Path, made: Path) -> None:
 
 
 def _run(log: Path, *command: str) -> None:
-    with log.open("ab") as file:
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False).returncode
+    with log.open("ab") as file, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file) as child:
+        try:
+            status = child.wait()
+        except BaseException:  # Ctrl-C: mmdebstrap has mounts to undo
+            child.terminate()
+            raise
     if status:
         said = log.read_text(errors="replace").strip().splitlines()
         raise Trouble(f"{command[0]} failed with {status}: {said[-1] if said else 'without a word'}")
