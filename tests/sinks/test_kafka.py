@@ -221,7 +221,7 @@ def test_the_end_does_not_wait_for_a_cluster_that_is_away(cluster: Cluster) -> N
 def test_settings_that_cannot_work_are_said_at_once(values: dict[str, object], message: str) -> None:
     with pytest.raises(SinkError) as caught:
         opened((("127.0.0.1", 9),), **values)  # type: ignore[arg-type]
-    assert str(caught.value).removeprefix("sink 'k': ") == message
+    assert str(caught.value) == message
 
 
 def test_every_choice_is_one_that_librdkafka_knows(tmp_path: Path) -> None:
