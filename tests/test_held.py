@@ -19,7 +19,7 @@ class Table:
     """What HeldBack asks of the kernel."""
 
     def __init__(self) -> None:
-        self.limits = (100, 1000)
+        self.rates = (100, 1000)
         self.limited = True
         self.counts: dict[ProcessKey, tuple[int, int]] = {}
         self.looks = 0

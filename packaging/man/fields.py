@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes panorama-fields.7.scd, the manual page of all fields, from the table that the formats are made of.
+"""The text of panorama-fields.7.scd, the manual page of all fields, from the table that the formats are made of.
 
 What people write is in panorama-fields.7.in; each @WORD@ in it is filled in here. Both are scdoc(5): a tab indents, and
 `++` breaks a line.
@@ -23,7 +22,6 @@ from panorama.output.severities import SCALES
 from panorama.output.table import SCHEMA, SECTIONS
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE / "panorama-fields.7.scd"
 TEMPLATE = HERE / "panorama-fields.7.in"
 PIPELINE = HERE.parent / "sigma" / "panorama.yml"
 
@@ -113,7 +111,3 @@ def cells(row: Iterable[str]) -> str:
 def plain(text: str) -> str:
     """Text without anything that scdoc takes for formatting."""
     return re.sub(r"([\\_*`#|\[\]<>])", r"\\\1", text)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -71,12 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _to_sinks(config: Config, arguments: argparse.Namespace, stop: stopped) -> int:
-    """For people: to the console, or to what was named on the command line."""
+    """For people: to the console, or to what was named on the command line; every line as it comes, none folded."""
     format_name = arguments.format or "text"
     style = Style(format_name, replace(live_context(), debug=arguments.debug))
     screen = Style(format_name, console_context(arguments.debug), header(format_name))
     streams = {spec: Stream(spec) for spec in arguments.sink or ["console"]}
-    with Delivery(fold=config.fold) as delivery:
+    with Delivery() as delivery:
         for spec, stream in streams.items():
             delivery.add(stream)
             if spec != "console":

@@ -41,6 +41,7 @@ _MOST_PLANS = 4096
 _MOST_DOUBTS = 16384  # processes
 _FOREVER = 2**63
 _EVERY_TABLE = -1
+_NO_DOUBTS: dict[int, int] = {}
 
 
 class Engine:
@@ -55,6 +56,8 @@ class Engine:
         self._machines = Machines(most_machines, self.accounts.release)
         self._operations = _Selector(program.operations)
         self._activities = _Selector(program.activities)
+        layers = (self._operations, self._activities)
+        self._child_ways = [(layer, way) for layer in layers for way in layer.routes if way.startswith("child.")]
         self._of_files = [
             table.number
             for layer in (program.operations, program.activities)
@@ -63,9 +66,10 @@ class Engine:
         ]
         self._processes: OrderedDict[ProcessKey, Process] = OrderedDict()
         self._now = 0
-        self._epoch = 0  # losses so far
+        self._epoch = 0  # how often records were missing so far
+        self._lost_at = 0  # the epoch of the last loss
         self._lost_until = 0  # ns since boot: processes that began earlier may have lost records
-        self._doubts: dict[ProcessKey, set[int]] = {}  # of which tables of a process, records were held back
+        self._doubts: dict[ProcessKey, dict[int, int]] = {}  # epochs in which records for these tables were held back
         self._takers: list[Machine] = []  # of the current event
         self._told = False  # the current event is in a line
         self._lines: list[Line] = []
@@ -108,8 +112,7 @@ class Engine:
         self._told = False
         if "exit" in triggers:
             self._machines.forget_process(process.key)
-            if self._doubts:
-                self._doubts.pop(process.key, None)
+            self._doubts.pop(process.key, None)
         elif event.to and event.file and "rename" in triggers:
             self._machines.rename(process.key, self._of_files, event.file.path, event.to.path)
         return self._written()
@@ -179,33 +182,38 @@ class Engine:
         behavior never stays in a state that a missing record could have led to. Where it is known whose the records
         were, it is the machines of that process, and of its ancestors those that listen to it.
         """
-        if isinstance(missing, Held) and missing.process:
-            self._doubt_process(self._processes.get(missing.process.key, missing.process))
-        else:
-            self._epoch += 1
-            self._lost_until = max(self._lost_until, missing.since_boot or _FOREVER)
-
-    def _doubt_process(self, process: Process) -> None:
+        self._epoch += 1
+        if not (isinstance(missing, Held) and missing.process):
+            self._doubt_all(missing.since_boot or _FOREVER)
+            return
+        process = self._processes.get(missing.process.key, missing.process)
         self._doubt(process.key, _EVERY_TABLE)
-        for layer in (self._operations, self._activities):
-            for way in layer.routes:
-                if way.startswith("child."):
-                    for (table, _), ancestor in self._ancestors(layer, way, process):
-                        self._doubt(ancestor.key, table.number)
+        for layer, way in self._child_ways:
+            for (table, _), ancestor in self._ancestors(layer, way, process):
+                self._doubt(ancestor.key, table.number)
+
+    def _doubt_all(self, until: int) -> None:
+        self._lost_at = self._epoch
+        self._lost_until = max(self._lost_until, until)
 
     def _doubt(self, owner: ProcessKey, table: int) -> None:
-        for machine in (self._machines.of(owner) or {}).values():
-            machine.partial = machine.partial or table in (_EVERY_TABLE, machine.table.number)
-        self._doubts.setdefault(owner, set()).add(table)
+        self._doubts.setdefault(owner, {})[table] = self._epoch
         if len(self._doubts) > _MOST_DOUBTS:
-            self._lost_until = max(self._lost_until, *(start + 1 for _, start in self._doubts))
+            self._doubt_all(max(start for _, start in self._doubts) + 1)
             self._doubts.clear()
+
+    def _doubtful(self, machine: Machine) -> bool:
+        """Whether records are missing that could have moved it since it began."""
+        if machine.partial or machine.epoch < self._lost_at:
+            return True
+        doubts = self._doubts.get(machine.owner, _NO_DOUBTS)
+        return machine.epoch < max(doubts.get(_EVERY_TABLE, 0), doubts.get(machine.table.number, 0))
 
     def _suspect(self, owner: Process, table: Table) -> bool:
         """Whether a missing record may have moved a machine before: its first state is then not known to be that."""
         if owner.start < self._lost_until:
             return True
-        doubts = self._doubts.get(owner.key, ()) if self._doubts else ()
+        doubts = self._doubts.get(owner.key, _NO_DOUBTS)
         return _EVERY_TABLE in doubts or table.number in doubts
 
     def _written(self) -> list[Line]:
@@ -303,7 +311,7 @@ class Engine:
             machine.enter(move.dest)
             self._machines.keep(machine, self._now)
         if move.verb:
-            what, partial = _filled(move.object, event, machine.saved), machine.partial or machine.epoch != self._epoch
+            what, partial = _filled(move.object, event, machine.saved), self._doubtful(machine)
             line = _line(event, table, owner, move.verb, what, machine.states, list(machine.events), partial)
             self._lines.append(line)
             if operation:

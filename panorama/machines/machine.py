@@ -37,7 +37,7 @@ class Machine:
         self.table = table
         self.owner = owner
         self.key = key
-        self.epoch = epoch  # how many losses there had been when it started
+        self.epoch = epoch  # how often records had been missing when it started
         self.state = 0
         self.states = table.states[:1]  # those it went through
         self.saved: Mapping[str, Any] = NOTHING

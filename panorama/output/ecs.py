@@ -39,8 +39,7 @@ _SHAPE = Shape(
 
 def ecs_line(line: Line, context: Context) -> str:
     """The line as one line of JSON, no longer than the context's limit if it has one."""
-    facts = Facts(line, context)
-    return fitted(facts, context.limit, lambda rank, longest: _text(facts, rank, longest))
+    return fitted(_text, line, context)
 
 
 def _text(facts: Facts, rank: int, longest: int) -> str:

@@ -7,9 +7,8 @@ Knows no format. What needs no working out is read from the line, its process an
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..event import Address, Event, File, Process
 from .context import Context
@@ -91,8 +90,7 @@ class Facts:
         return [part for part in self.line.object if isinstance(part, Part) and part.value not in told]
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """The process of a line, and the boot that makes its start time mean something."""
 
     process: Process

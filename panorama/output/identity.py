@@ -2,12 +2,14 @@
 """Which line a shipped one is: host, boot id and sequence, out of its text as a receiver has it.
 
 json, ecs and ocsf lines are JSON objects, cef lines begin with `CEF:`; either may stand behind a syslog header (RFC
-3164 or 5424) that names panorama. A text line has its identity in RFC 5424's header and structured data:
+3164 or 5424) that names panorama. A text line has its identity in an element of RFC 5424's structured data, which is
+written here too:
 
-    <30>1 2026-04-02T16:52:27.276747Z ep1 panorama 12 read [panorama@32473 boot="0b0e..." sequence="7"] ...
+    [panorama@32473 host="ep1" boot="0b0e..." sequence="7" previous="4" chain="c0de..."]
 
-Nothing is looked for inside the object of a line: a file name that looks like an identity is none. What has no
-identity, or is no line of Panorama's, gives None; nothing raises.
+The host may be left to the header, which has it in printable ASCII. Nothing is looked for inside the object of a line:
+a file name that looks like an identity is none. What has no identity, or is no line of Panorama's, gives None; nothing
+raises.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .context import Context
+from .line import Line
 from .quoting import unquote
 from .table import SCHEMA, SECTIONS
 
-__all__ = ["Identity", "identity"]
+__all__ = ["Identity", "identity", "structured_data"]
 
 _SD_ID = "panorama@32473"
 _KEYS = ("host", "boot_id", "sequence", "previous", "chain")
@@ -38,6 +42,7 @@ _ELEMENT = re.compile(rf'\[([^ =\]"]+)((?:{_PARAMETER.pattern})*)\]')
 # <PRI>1 TIME HOST panorama PROCID MSGID SD MSG, and <PRI>TIME HOST panorama[pid]: MSG
 _RFC5424 = re.compile(rf"(?:<\d{{1,3}}>)?1 \S+ (\S+) panorama \S+ \S+ (-|(?:{_ELEMENT.pattern})+)(?: |\Z)")
 _RFC3164 = re.compile(r"(?:<\d{1,3}>)?(?:\w{3} [ \d]\d [\d:]{8} \S+ |\d{4}-\S+ \S+ )?panorama(?:\[\d+\])?: ")
+_TO_QUOTE, _CONTROL = re.compile(r'["\\\]]'), re.compile(r"[\x00-\x1f\x7f]")
 _QUOTED = re.compile(r'\\(["\\\]])')
 _CEF_HEADER = re.compile(r"CEF:0\|Panorama\|Panorama\|(?:(?:[^\\|]|\\.)*\|){4}")
 _CEF_KEY = re.compile(r"(?:\A| )(\w+)=")
@@ -74,11 +79,27 @@ def identity(text: str) -> Identity | None:
     return replace(found, text=text) if found else None
 
 
+def structured_data(line: Line, context: Context) -> str:
+    """The element for a line; `-`, which is no element, for one without a number."""
+    if not line.sequence:
+        return "-"
+    values = {"host": context.host, "boot": context.boot_id, "sequence": str(line.sequence)}
+    if line.previous is not None:
+        values["previous"] = str(line.previous)
+    if line.chain:
+        values["chain"] = line.chain
+    return f"[{_SD_ID}{''.join(f' {key}={_quoted(value)}' for key, value in values.items())}]"
+
+
+def _quoted(text: str) -> str:
+    return '"' + _TO_QUOTE.sub(r"\\\g<0>", _CONTROL.sub("_", text)) + '"'
+
+
 def _in_structured_data(host: str, elements: str) -> Identity | None:
     for element in _ELEMENT.finditer(elements):
         if element[1] == _SD_ID:
             parameters = {name: _QUOTED.sub(r"\1", value) for name, value in _PARAMETER.findall(element[2])}
-            return _made(parameters | {"host": host, "boot_id": parameters.get("boot")})
+            return _made({"host": host, "boot_id": parameters.get("boot")} | parameters)
     return None
 
 

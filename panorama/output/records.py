@@ -24,5 +24,8 @@ _SHAPE = Shape(
 
 def json_line(line: Line, context: Context) -> str:
     """The record as one line of JSON, no longer than the context's limit if it has one."""
-    facts = Facts(line, context)
-    return fitted(facts, context.limit, lambda rank, longest: dumps(_SHAPE.record(facts, rank, longest)))
+    return fitted(_text, line, context)
+
+
+def _text(facts: Facts, rank: int, longest: int) -> str:
+    return dumps(_SHAPE.record(facts, rank, longest))

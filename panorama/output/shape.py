@@ -13,10 +13,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
+from .context import Context
 from .facts import Actor, Facts
-from .fields import ARGUMENTS, IDENTITY, USUAL, VITAL, Section
+from .fields import ARGUMENTS, EVIDENCE, IDENTITY, USUAL, VITAL, Section
+from .line import Line
 from .quoting import CUT
 from .table import SECTIONS
 
@@ -29,26 +31,18 @@ _Nodes = dict[_Path, Record]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _RAW = ("text", "list")  # kinds of fields with text from outside
 _MOST_PROCESSES = 512  # whose part of the record is kept
-# what is left out, and how long a text may be (0: any), until it fits
-_STEPS = ((ARGUMENTS, 0), (ARGUMENTS + 1, 0), (USUAL, 200), (VITAL, 200), (VITAL, 60), (IDENTITY, 60))
+# until it fits: rows of which rank stay, and how long a text may be (0: any)
+_STEPS = ((EVIDENCE, 0), (USUAL, 200), (VITAL, 200), (VITAL, 60), (IDENTITY, 60))
 
 dumps = json.JSONEncoder(separators=(",", ":")).encode  # ASCII only: nothing in it can reach a terminal
 
 
-class _Entry(NamedTuple):
-    key: str
-    get: Callable[[Any], Any]
-    convert: Callable[[Any], Any] | None
-    raw: bool  # may hold bytes that are not UTF-8
-
-
+# plain tuples, because the interpreter takes those apart fastest
+# one row: key, getter, converter, and whether the value may hold bytes that are not UTF-8
+_Entry = tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None, bool]
 _Entries = tuple[tuple[_Path, tuple[_Entry, ...]], ...]  # by the part of the record they are in
-
-
-class _Step(NamedTuple):
-    take: Callable[[Facts], Any]
-    entries: _Entries
-    part: Callable[[Actor], Record] | None  # where many lines share it
+# one section: its source, its rows, and what makes a part of them that many lines share
+_Step = tuple[Callable[[Facts], Any], _Entries, Callable[[Actor], Record] | None]
 
 
 class Shape:
@@ -63,7 +57,7 @@ class Shape:
     ) -> None:
         self._column, self._convert, self._ours, self._flat = column, convert, ours, flat
         self._plans = [[self._step(section, rank) for section in SECTIONS] for rank in range(IDENTITY + 1)]
-        self._plans = [[step for step in plan if step.entries] for plan in self._plans]
+        self._plans = [[step for step in plan if step[1]] for plan in self._plans]
         fields = [field for section in SECTIONS for field in section.fields if field.rank == IDENTITY]
         self._spared = frozenset(key for field in fields for key in field.column(column))
 
@@ -90,11 +84,11 @@ class Shape:
             for key in field.column(self._column) if field.rank >= rank else ():
                 path, _, last = ("", "", key) if self._flat else key.rpartition(".")
                 raw = field.kind in _RAW and not self._flat
-                entry = _Entry(last, field.get, self._convert.get(field.kind), raw)
+                entry = (last, field.get, self._convert.get(field.kind), raw)
                 parts.setdefault(tuple(path.split(".")) if path else (), []).append(entry)
         entries = tuple((path, tuple(part)) for path, part in parts.items())
         part = lru_cache(_MOST_PROCESSES)(lambda source: self._part(entries, source)) if section.shared else None
-        return _Step(section.take, entries, part)
+        return section.take, entries, part
 
     def _part(self, entries: _Entries, source: Any) -> Record:
         result: Record = {}
@@ -125,14 +119,16 @@ class Shape:
         _node(nodes, path)[f"{key}_bytes"] = raw
 
 
-def fitted(facts: Facts, limit: int, render: Callable[[int, int], str]) -> str:
-    """What `render` makes of the rank that rows must have and the longest text, as much as fits into `limit` bytes."""
-    text = ""
-    for rank, longest in _STEPS:
-        text = render(rank, longest)
-        if not limit or len(text) * 4 <= limit or len(text.encode()) <= limit:
+def fitted(render: Callable[[Facts, int, int], str], line: Line, context: Context) -> str:
+    """What `render` makes of the line, the rank that rows must have and the longest text; the first that fits."""
+    facts = Facts(line, context)
+    limit = context.limit
+    text = render(facts, ARGUMENTS, 0)
+    for rank, longest in _STEPS if limit else ():
+        if len(text) * 4 <= limit or len(text.encode()) <= limit:
             break
         facts.cut = True
+        text = render(facts, rank, longest)
     return text
 
 

@@ -79,6 +79,6 @@ class HeldBack:
         since_boot = 0 if process else clock_gettime_ns(CLOCK_BOOTTIME)
         return [
             Held(time, count - before, rate, process, everyone, since_boot)
-            for count, before, rate, everyone in zip(counts, told, self._kernel.limits, (False, True), strict=True)
+            for count, before, rate, everyone in zip(counts, told, self._kernel.rates, (False, True), strict=True)
             if count > before
         ]

@@ -137,6 +137,7 @@ class Kernel:
         self._served = served(source)
         self._probes = needed(demand.counted, self._served, follow)
         self._attached: list[Probe] = []
+        self.rates = (0, 0)  # the limits, of a process and of all; the last ones where there are none any more
         self.behind = False  # more records wait than were taken
         self._descriptors: list[int] = []  # of programs and tracepoints
         types = KernelTypes()
@@ -219,7 +220,7 @@ class Kernel:
         if (process or everyone) and not self._config["limited"]:
             self._config["limited"] = 1
             self._maps["buckets"].set(_SHARED, (0, 0, 0))
-        self.limits = (process, everyone)
+        self.rates = (process or self.rates[0], everyone or self.rates[1])
         self._config["gap"], self._config["global_gap"] = _gap(process), _gap(everyone)
         self._write_config()
 

@@ -66,6 +66,8 @@ class Service:
         self._say("started", said)
         if self._store.damaged:
             self._say("dropped", f"what waited in {self._store.damaged}, which is damaged")
+        for name, lines in self._store.elsewhere().items():
+            self._say("waiting", f"{lines} lines for sink {name}, which is not configured any more")
         self._systemd.ready(said)
 
     def turn(self) -> None:
@@ -78,7 +80,7 @@ class Service:
         self._say("stopped", tally.text().partition("\n")[0])
 
     def _say(self, verb: str, text: str) -> None:
-        severity = "warning" if verb == "dropped" else "notice"
+        severity = "notice" if verb in ("started", "stopped") else "warning"
         self.delivery.take(notice(time.time_ns(), verb, text, severity))
 
     def _stream(self, config: SinkConfig, chained: bool) -> Stream:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from ..errors import SinkError
 from ..output.context import utc_stamp
+from ..output.formats import formatter
 from ..output.line import Line
 from ..reading.keys import Key
 from .http import HTTP_KEYS, Answer, Server, shown
@@ -89,20 +90,23 @@ def _authorization(values: Mapping[str, Any]) -> str:
 
 def _encoder(setup: Setup) -> Callable[[Line], list[bytes]]:
     """A line becomes the two lines of a bulk request."""
-    formatted = setup.formatter()
     context = setup.style.context
+    document = formatter(setup.style.format, context)
+    formatted = setup.wrap(document if setup.style.format == "ecs" else lambda line: [_dated(line, *document(line))])
     host = json.dumps(f"{context.host}-{context.boot_id}-")[:-1]
-    dated = setup.style.format == "ecs"
 
     def encode(line: Line) -> list[bytes]:
         (text,) = formatted(line)
-        if not dated:  # a data stream wants the time under its name
-            text = f'{{"@timestamp":"{utc_stamp(line.time)}",{text[1:]}'
         # a line without a number has no id: one too many is better than one too few
         action = f'{{"create":{{"_id":{host}{line.sequence}-{line.time:x}"}}}}' if line.sequence else '{"create":{}}'
         return [f"{action}\n{text}\n".encode()]
 
     return encode
+
+
+def _dated(line: Line, text: str) -> str:
+    """A record with its time under the name that a data stream asks for."""
+    return f'{{"@timestamp":"{utc_stamp(line.time)}",{text[1:]}'
 
 
 def _told(item: Mapping[str, Any]) -> str:

@@ -137,7 +137,7 @@ class Server:
         if self._tls:
             from .tls import TlsFiles
 
-            context = TlsFiles(self._name, values["ca"], values["certificate"] or "", values["key"] or "").context()
+            context = TlsFiles(values["ca"], values["certificate"] or "", values["key"] or "").context()
             if _is_address(self._host) and not values["server_name"]:
                 context.check_hostname = False  # urllib3 1.26 tells OpenSSL no addresses; both 1.26 and 2 then check
             options |= {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}

@@ -194,7 +194,7 @@ def _security(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         from .tls import TlsFiles
 
         certificate, key = values["certificate"] or "", values["key"] or ""
-        TlsFiles(name, values["ca"], certificate, key).context()  # says what is wrong better than librdkafka
+        TlsFiles(values["ca"], certificate, key).context()  # says what is wrong better than librdkafka
         options["ssl.ca.location"] = values["ca"]
         options["ssl.endpoint.identification.algorithm"] = "https"  # librdkafka before 2.0 checks no name unless told
         if certificate:

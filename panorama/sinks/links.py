@@ -103,6 +103,12 @@ class Stream:
     def _hear(self, data: bytes) -> None:
         """What the receiver says means nothing in syslog."""
 
+    def _hear_last_words(self) -> None:
+        """What the receiver said before it left may tell why; then that is raised."""
+        with contextlib.suppress(OSError):
+            while data := self._socket.recv(4096):
+                self._hear(data)
+
     def _push(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
@@ -111,7 +117,7 @@ class Stream:
             except BlockingIOError:
                 self._await_room()
             except OSError as error:
-                self.check()  # what it said before it left tells more
+                self._hear_last_words()
                 raise Unreachable(_reason(error)) from None
             else:
                 self.handed += count

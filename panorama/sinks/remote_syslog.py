@@ -134,7 +134,7 @@ def opened(setup: Setup) -> Shipped:
     size = values["message_size"] or (_DATAGRAM_BYTES if udp else MESSAGE_BYTES)
     if size < _SMALLEST or (udp and size > _LARGEST):
         allowed = f"{_SMALLEST} to {_LARGEST} bytes over UDP" if udp else f"{_SMALLEST} bytes at least"
-        raise SinkError(f"sink '{setup.name}': message_size: {size}: must be {allowed}")
+        raise SinkError(f"message_size: {size}: must be {allowed}")
     context = setup.style.context
     made = setup.formatter(max(size - head_bytes(context), 1))
     encode = Messages(made, context, values["facility"], size)
@@ -151,7 +151,7 @@ def _connector(setup: Setup) -> Callable[[], Link]:
         return lambda: Stream(address, timeout, frame)
     from .tls import TlsFiles, TlsStream  # here: OpenSSL takes memory that others need not pay for
 
-    files = TlsFiles(setup.name, values["ca"], values["certificate"] or "", values["key"] or "")
+    files = TlsFiles(values["ca"], values["certificate"] or "", values["key"] or "")
     name = values["server_name"] or address[0]
     files.context(name)  # what is wrong with them is said now
     return lambda: TlsStream(address, timeout, frame, files, name)

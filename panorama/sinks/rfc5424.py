@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Syslog messages as RFC 5424 has them: a line's header and structured data, and its text behind them.
 
-    <PRI>1 TIME HOST panorama PID VERB [panorama@32473 boot="..." sequence="..." previous="..." chain="..."] TEXT
+    <PRI>1 TIME HOST panorama PID VERB [panorama@32473 host="..." boot="..." sequence="..." ...] TEXT
 
 TIME is when the line was complete. PID is Panorama's own, whose change tells of a restart (6.2.6); that of the program
 is in TEXT. What numbers the lines (host, boot, sequence, and with hash chaining previous and chain) proves completeness
@@ -16,8 +16,10 @@ import os
 import re
 from functools import lru_cache
 
+from ..event import Process
 from ..output.context import Context, utc_stamp
 from ..output.formats import Formatter
+from ..output.identity import structured_data
 from ..output.line import SEVERITIES, Line
 from ..output.quoting import CUT
 
@@ -30,8 +32,6 @@ MESSAGE_BYTES = 8096  # what rsyslog's maxMessageSize=8k comes to, measured; the
 _MESSAGE_ID = 32  # bytes, RFC 5424 6.2.7
 _HOST = 255  # bytes, 6.2.4
 _NOT_PRINTABLE = re.compile(r"[^!-~]")  # PRINTUSASCII, 6
-_ESCAPED = re.compile(r'(["\\\]])')  # 6.3.3
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def priority(facility: str, severity: str) -> int:
@@ -47,35 +47,24 @@ class Messages:
         self._facility = facility
         self._limit = limit
         self._host = _word(context.host, _HOST)
-        self._boot = context.boot_id
+        self._context = context
         self._process = os.getpid()
 
     def __call__(self, line: Line) -> list[bytes]:
         texts = self._formatter(line)  # first: chaining is done on the way
         head = (
             f"<{priority(self._facility, line.severity)}>1 {utc_stamp(line.time)} {self._host} panorama"
-            f" {self._process} {_word(line.verb, _MESSAGE_ID)} {self._structured(line)} "
+            f" {self._process} {_word(line.verb, _MESSAGE_ID)} {structured_data(line, self._context)} "
         )
         return [cut(f"{head}{text}".encode("utf-8", "backslashreplace"), self._limit) for text in texts]
-
-    def _structured(self, line: Line) -> str:
-        parameters = {
-            "boot": self._boot,
-            "sequence": line.sequence or "",
-            "previous": "" if line.previous is None else line.previous,
-            "chain": line.chain,
-        }
-        said = "".join(f' {name}="{_value(str(value))}"' for name, value in parameters.items() if value != "")
-        return f"[panorama@32473{said}]" if said else "-"
 
 
 def head_bytes(context: Context) -> int:
     """The length of the longest header and structured data there can be in front of a text."""
     host = len(_word(context.host, _HOST))
     header = len("<191>1 2026-04-02T16:52:27.276747Z  panorama 4194304  ") + host + _MESSAGE_ID
-    boot = len(_value(context.boot_id).encode())
-    numbers = 2 * len(str(2**63)) + 64  # sequence and previous; the chain is a SHA-256
-    return header + len('[panorama@32473 boot="" sequence="" previous="" chain=""] ') + boot + numbers
+    longest = Line(0, Process(0, 0, 0), "", (), "", sequence=2**63, previous=2**63, chain="0" * 64)
+    return header + len(structured_data(longest, context).encode()) + 1
 
 
 def cut(message: bytes, limit: int) -> bytes:
@@ -89,7 +78,3 @@ def cut(message: bytes, limit: int) -> bytes:
 def _word(text: str, limit: int) -> str:
     """A field of the header: printable ASCII without spaces, `-` for nothing."""
     return _NOT_PRINTABLE.sub("_", text)[:limit] or "-"
-
-
-def _value(text: str) -> str:
-    return _ESCAPED.sub(r"\\\1", _CONTROL.sub("_", text))

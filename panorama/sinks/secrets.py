@@ -9,7 +9,7 @@ import stat
 
 from ..errors import SinkError
 
-__all__ = ["secret"]
+__all__ = ["guarded", "secret"]
 
 _LONGEST = 4096
 
@@ -22,12 +22,17 @@ def secret(key: str, path: str) -> str:
             data = file.read(_LONGEST + 1)
     except OSError as error:
         raise SinkError(f"{key}: {path}: {error.strerror}") from None
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
-        raise SinkError(f"{key}: {path}: others can read it, mode {mode:04o}; try: chmod 0600 {shlex.quote(path)}")
-    if status.st_uid not in (0, os.geteuid()):
-        raise SinkError(f"{key}: {path}: belongs to uid {status.st_uid}; try: chown root {shlex.quote(path)}")
+    guarded(key, path, status)
     text = data.decode("utf-8", "replace").strip()
     if not text or not text.isprintable() or len(data) > _LONGEST:
         raise SinkError(f"{key}: {path}: must hold one line of text")
     return text
+
+
+def guarded(key: str, path: str, status: os.stat_result) -> None:
+    """Makes sure that only root can read the file; SinkError otherwise."""
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid not in (0, os.geteuid()):
+        raise SinkError(f"{key}: {path}: belongs to uid {status.st_uid}; try: chown root {shlex.quote(path)}")
+    if mode & stat.S_IRWXO or (mode & stat.S_IRWXG and status.st_gid):
+        raise SinkError(f"{key}: {path}: others can read it, mode {mode:04o}; try: chmod 0600 {shlex.quote(path)}")

@@ -97,8 +97,10 @@ class Shipped:
             self._intake.put(data)
 
     def flush(self, seconds: float = 0.0) -> None:
-        """Commits what was written, and lets the thread know."""
+        """Commits what was written, and lets the thread know if there is any."""
         self.queue.commit()
+        if not self.queue.lines:
+            return
         if self._thread is None:
             self._thread = threading.Thread(target=self._ship, name=self.name, daemon=True)
             self._thread.start()
@@ -112,6 +114,7 @@ class Shipped:
         self._deadline = time.monotonic() + _CLOSING
         self._ending.set()
         self.flush()
+        self._work.set()
         if self._thread:
             self._thread.join(_CLOSING + 1.0)
             self._thread = None

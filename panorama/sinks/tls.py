@@ -11,13 +11,13 @@ import contextlib
 import os
 import select
 import ssl
-import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import SinkError
 from .links import Stream, unreachable
+from .secrets import guarded
 from .shipping import Unreachable
 
 __all__ = ["TlsFiles", "TlsStream"]
@@ -25,9 +25,8 @@ __all__ = ["TlsFiles", "TlsStream"]
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """`certificate` and `key` are our own, or "" for none; `sink` is its name, for messages."""
+    """`certificate` and `key` are our own, or "" for none."""
 
-    sink: str
     ca: str
     certificate: str = ""
     key: str = ""
@@ -42,34 +41,28 @@ class TlsFiles:
         except ssl.SSLError:
             raise self._wrong("ca", self.ca, "holds no certificate in PEM") from None
         if self.key and not self.certificate:
-            raise SinkError(f"sink '{self.sink}': key is given without a certificate")
+            raise SinkError("key is given without a certificate")
         if self.certificate:
             self._present(made)
+        if not server_name:
+            return made
         try:
-            made.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name or None)
+            made.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name)
         except ValueError:  # UnicodeError is one
-            raise SinkError(f"sink '{self.sink}': server_name: '{server_name}' is no host name") from None
+            raise SinkError(f"server_name: '{server_name}' is no host name") from None
         return made
 
     def _present(self, made: ssl.SSLContext) -> None:
         self._readable("certificate", self.certificate)
         name, key = ("key", self.key) if self.key else ("certificate", self.certificate)
         self._readable(name, key)
-        self._secret(name, key)
+        guarded(name, key, os.stat(key))
         try:
             made.load_cert_chain(self.certificate, key, password=_no_password)
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise self._wrong(name, key, f"does not belong to {self.certificate}") from None
             raise self._wrong(name, key, f"is no key in PEM without a password for {self.certificate}") from None
-
-    def _secret(self, name: str, path: str) -> None:
-        status = os.stat(path)
-        mode = stat.S_IMODE(status.st_mode)
-        if status.st_uid not in (0, os.geteuid()):
-            raise self._wrong(name, path, f"belongs to uid {status.st_uid}, not to root; chown root {path}")
-        if mode & stat.S_IROTH or (mode & stat.S_IRGRP and status.st_gid):
-            raise self._wrong(name, path, f"others than root can read it, mode {mode:04o}; chmod 0600 {path}")
 
     def _readable(self, name: str, path: str) -> None:
         try:
@@ -79,7 +72,7 @@ class TlsFiles:
             raise self._wrong(name, path, str(error.strerror)) from None
 
     def _wrong(self, name: str, path: str, what: str) -> SinkError:
-        return SinkError(f"sink '{self.sink}': {name}: {path}: {what}")
+        return SinkError(f"{name}: {path}: {what}")
 
 
 class TlsStream(Stream):

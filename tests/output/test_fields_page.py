@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manual page of fields is made from the table: nobody edited it, and nothing is missing in it."""
+"""The manual page of fields is made from the table: nobody edited it, and nothing is missing in it.
+
+`pytest tests/output/test_fields_page.py --golden` writes it anew.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from panorama.output.formats import FORMATS
 from panorama.output.table import SECTIONS
 
 MANUAL = Path(__file__).parents[2] / "packaging" / "man"
+PAGE = MANUAL / "panorama-fields.7.scd"
 
 
 def script() -> ModuleType:
@@ -25,13 +31,14 @@ def script() -> ModuleType:
     return module
 
 
-def test_the_page_is_what_the_table_gives() -> None:
-    """If not: packaging/man/fields.py writes it anew."""
-    assert (MANUAL / "panorama-fields.7.scd").read_text() == script().page()
+def test_the_page_is_what_the_table_gives(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--golden"):
+        PAGE.write_text(script().page())
+    assert PAGE.read_text() == script().page()
 
 
 def test_the_page_has_every_format_and_every_key() -> None:
-    text = (MANUAL / "panorama-fields.7.scd").read_text().replace("\\", "")
+    text = PAGE.read_text().replace("\\", "")
     words = set(re.findall(r"[@\w.]+", text))
     assert set(FORMATS) <= words
     keys = {

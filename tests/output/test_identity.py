@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from output_samples import UTC_CONTEXT, read_line
 
+from panorama.output.context import Context
 from panorama.output.formats import FORMATS, formatter
-from panorama.output.identity import Identity, identity
+from panorama.output.identity import Identity, identity, structured_data
 from panorama.output.notice import notice
 from panorama.sinks.rfc5424 import Messages
 
@@ -41,14 +42,27 @@ def test_a_line_is_known_behind_every_header(format_name: str, header: str) -> N
 @pytest.mark.parametrize("format_name", ["text", "json", "v6"])
 def test_a_syslog_message_has_it_in_its_structured_data_whatever_its_format(format_name: str) -> None:
     """As the syslog sinks write it, and with elements of relays before it."""
-    context = replace(UTC_CONTEXT, boot_id='b"1]\\')
-    messages = Messages(formatter(format_name, context), context, "daemon", 8096)
-    [data] = messages(CHAINED)
-    expected = replace(IDENTITY, boot_id=context.boot_id)
-    assert identity(data.decode()) == expected
+    [data] = Messages(formatter(format_name, UTC_CONTEXT), UTC_CONTEXT, "daemon", 8096)(CHAINED)
+    assert identity(data.decode()) == IDENTITY
     relayed = data.decode().replace(" [panorama", ' [x y="[panorama@32473 boot=\\"b2\\" sequence=\\"9\\"\\]"][panorama')
     assert relayed != data.decode()
-    assert identity(relayed) == expected
+    assert identity(relayed) == IDENTITY
+
+
+@pytest.mark.parametrize("host", ["ep1", 'e"p]1\\', "ép 1"])
+def test_the_host_in_structured_data_counts_more_than_that_of_the_header(host: str) -> None:
+    element = structured_data(CHAINED, replace(UTC_CONTEXT, host=host))
+    assert identity(f"<30>1 - relay panorama 12 - {element} text") == replace(IDENTITY, host=host)
+    element = structured_data(CHAINED, UTC_CONTEXT).replace(' host="ep1"', "")
+    assert identity(f"<30>1 - ep2 panorama 12 - {element} text") == replace(IDENTITY, host="ep2")
+
+
+def test_structured_data_is_written_as_the_standard_says() -> None:
+    context = Context(host='e"]\\\n', boot_id="b1")
+    assert structured_data(CHAINED, context) == (
+        '[panorama@32473 host="e\\"\\]\\\\_" boot="b1" sequence="7" previous="4" chain="c0de"]'
+    )
+    assert structured_data(read_line(sequence=0), context) == "-"
 
 
 @pytest.mark.parametrize("format_name", WITH_IDENTITY)

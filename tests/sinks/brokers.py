@@ -23,7 +23,7 @@ class Message:
 
 
 class Cluster:
-    """`bootstrap` is where the brokers listen."""
+    """`bootstrap` is where the brokers listen, `last_topic` the topic that was made last."""
 
     def __init__(self, brokers: int = 1) -> None:
         self._library = library = ctypes.CDLL("librdkafka.so.1")
@@ -39,6 +39,7 @@ class Cluster:
         return tuple((host, int(port)) for host, port in pairs)
 
     def topic(self, name: str, partitions: int) -> None:
+        self.last_topic = name
         create = _function(self._library.rd_kafka_mock_topic_create, c_int, c_void_p, c_char_p, c_int, c_int)
         assert create(self._cluster, name.encode(), partitions, len(self._ids)) == 0
 
@@ -58,10 +59,10 @@ class Cluster:
         )
         push(self._cluster, PRODUCE, len(errors), (c_int * len(errors))(*errors))
 
-    def read(self, topic: str, count: int, partitions: int = 1, seconds: float = 20) -> list[Message]:
-        """The messages of the topic: `count` of them and what else comes within a moment."""
+    def read(self, count: int, partitions: int = 1, seconds: float = 20) -> list[Message]:
+        """The messages of the last topic: `count` of them and what else comes within a moment."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "test", "log_level": 0})
-        consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+        consumer.assign([TopicPartition(self.last_topic, number, 0) for number in range(partitions)])
         messages: list[Message] = []
         while message := consumer.poll(0.2 if len(messages) >= count else seconds):
             if message.error() is None:

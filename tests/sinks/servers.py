@@ -182,6 +182,7 @@ class Elasticsearch(Server):
     def __init__(self, tls: ssl.SSLContext | None = None, authorization: str = "") -> None:
         super().__init__(tls, authorization)
         self.documents: dict[str, Document] = {}
+        self.sources: dict[str, str] = {}  # the same as they came
         self.offered: Counter[str] = Counter()
         self.items: dict[str, list[tuple[int, str]]] = {}  # object of the line -> statuses and reasons, one each time
         self.longest = 1 << 30  # http.max_content_length
@@ -200,9 +201,9 @@ class Elasticsearch(Server):
         for action, source in zip(rows[:-1:2], rows[1:-1:2], strict=True):
             ((operation, about),) = json.loads(action).items()
             assert operation == "create"
-            results.append(
-                {"create": self._create(about.get("_id", f"auto-{len(self.documents)}"), json.loads(source))}
-            )
+            id = about.get("_id", f"auto-{len(self.documents)}")
+            self.sources[id] = source
+            results.append({"create": self._create(id, json.loads(source))})
         errors = any("error" in result["create"] for result in results)
         return 200, json.dumps({"took": 1, "errors": errors, "items": results}).encode()
 

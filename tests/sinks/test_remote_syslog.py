@@ -294,7 +294,7 @@ def test_a_certificate_renewed_on_disk_serves_the_next_connection(
         ({"certificate": "/none"}, "certificate: /none: No such file or directory"),
         (
             {"certificate": "client.pem"},
-            "certificate: client.pem: others than root can read it, mode 0644; chmod 0600 client.pem",
+            "certificate: client.pem: others can read it, mode 0644; try: chmod 0600 client.pem",
         ),
         ({"certificate": "client.pem", "key": "server.key"}, "key: server.key: does not belong to client.pem"),
         (
@@ -303,11 +303,11 @@ def test_a_certificate_renewed_on_disk_serves_the_next_connection(
         ),
         (
             {"certificate": "client.pem", "key": "open.key"},
-            "key: open.key: others than root can read it, mode 0644; chmod 0600 open.key",
+            "key: open.key: others can read it, mode 0644; try: chmod 0600 open.key",
         ),
         (
             {"certificate": "client.pem", "key": "his.key"},
-            "key: his.key: belongs to uid 65534, not to root; chown root his.key",
+            "key: his.key: belongs to uid 65534; try: chown root his.key",
         ),
         ({"key": "client.key"}, "key is given without a certificate"),
         ({"server_name": "x" * 64 + ".example"}, f"server_name: '{'x' * 64}.example' is no host name"),
@@ -341,7 +341,7 @@ def test_settings_that_cannot_work_are_refused(
     at = {key: str(tmp_path / value) if key in ("ca", "certificate", "key") else value for key, value in values.items()}
     with pytest.raises(SinkError) as caught:
         opened(1, **at)
-    assert str(caught.value).replace(f"{tmp_path}/", "") == f"sink 'siem': {message}"
+    assert str(caught.value).replace(f"{tmp_path}/", "") == message
 
 
 # nothing lost
@@ -411,7 +411,8 @@ def test_at_the_end_the_receivers_goodbye_confirms_all(
     write(sink, *map(numbered, range(1, 2001)))
     sink.close()
     assert sink.waiting == 0
-    assert_all_there(receiver, 2000)
+    eventually(lambda: sequences(receiver)[-1:] == [2000], "the last line in the receiver's file")
+    assert sequences(receiver) == list(range(1, 2001))
 
 
 def test_lines_on_disk_outlive_us_and_go_to_a_receiver_that_comes_later(
