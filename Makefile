@@ -24,7 +24,8 @@ NEEDED := python3-venv:/usr/lib/python3.*/ensurepip/__init__.py \
 TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-client:/usr/bin/scp rsync:/usr/bin/rsync \
 	zip:/usr/bin/zip unzip:/usr/bin/unzip vim:/usr/bin/vim curl:/usr/bin/curl netcat-openbsd:/usr/bin/nc.openbsd \
 	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs \
-	scdoc:/usr/bin/scdoc man-db:/usr/bin/man rsyslog-openssl:/usr/lib/*/rsyslog/lmnsd_ossl.so systemd:/usr/lib/systemd/systemd-journald \
+	dpkg-dev:/usr/bin/dpkg-parsechangelog scdoc:/usr/bin/scdoc man-db:/usr/bin/man \
+	rsyslog-openssl:/usr/lib/*/rsyslog/lmnsd_ossl.so systemd:/usr/lib/systemd/systemd-journald \
 	logrotate:/usr/sbin/logrotate openssl:/usr/bin/openssl \
 	python3-urllib3:/usr/lib/python3/dist-packages/urllib3/__init__.py \
 	python3-confluent-kafka:/usr/lib/python3/dist-packages/confluent_kafka/__init__.py \
