@@ -65,7 +65,7 @@ def _pack(job: Path, deb: Path, upgrade: Path, parts: list[str]) -> None:
         tar.add(deb, "panorama.deb")
         tar.add(upgrade, "upgrade.deb")
         tar.add(Path(__file__).with_name("checks"), "checks")
-        for name in ("tests", "pyproject.toml", "traces"):
+        for name in ("tests", "behaviors", "traces", "pyproject.toml"):
             tar.add(_TOP / name, f"live/{name}")
         with tempfile.NamedTemporaryFile("w") as file:
             file.write(" ".join(parts))
