@@ -33,7 +33,7 @@ _HEAD = f"""\
 # 30s, 5m, 1h.
 #
 # `panorama config --check` says everything that is wrong, `panorama config --show` what holds and where it comes
-# from. `systemctl restart panorama` has it followed.
+# from. `systemctl daemon-reload && systemctl restart panorama` has it followed.
 """
 
 _EXAMPLES = """\

@@ -18,7 +18,7 @@ from ..tally import Tally
 from .control import Control
 from .delivery import Delivery, Stream
 from .status import status
-from .systemd import Systemd
+from .systemd import Systemd, without_network
 
 if TYPE_CHECKING:
     from ..commands.loop import Loop
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 _STORE = "state.db"
+_LIFTED = "systemctl daemon-reload && systemctl restart panorama"
 
 
 class Service:
@@ -38,6 +39,7 @@ class Service:
     def __init__(self, config: Config, context: Context | None = None) -> None:
         self._started = time.time()
         self._context = context or live_context()
+        self._remote = any(sink.kind.remote for sink in config.sinks)
         self._control = Control()
         try:
             self._store = Store(Path(config.spool_folder) / _STORE)
@@ -68,6 +70,8 @@ class Service:
             self._say("dropped", f"what waited in {self._store.damaged}, which is damaged")
         for name, lines in self._store.elsewhere().items():
             self._say("waiting", f"{lines} lines for sink {name}, which is not configured any more")
+        if self._remote and without_network():
+            self._say("waiting", "the unit has no network for the sinks that need it; try: " + _LIFTED)
         self._systemd.ready(said)
 
     def turn(self) -> None:

@@ -48,10 +48,11 @@ class Service:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **environment: str) -> None:
+    def start(self, *inside: str, **environment: str) -> None:
+        """`inside` is a command that runs it."""
         with (self.folder / "stderr").open("ab") as err:
             self.process = subprocess.Popen(
-                [PANORAMA, "run", "--config", str(self.config)],
+                [*inside, PANORAMA, "run", "--config", str(self.config)],
                 env={**self.environment, **environment},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -84,7 +85,9 @@ class Service:
         return self.process.wait(30)
 
     def records(self, name: str = "log") -> list[dict[str, Any]]:
-        return [json.loads(text) for text in (self.folder / f"{name}.jsonl").read_text().splitlines()]
+        """Whole lines: one may be in the making."""
+        whole, _, _ = (self.folder / f"{name}.jsonl").read_text().rpartition("\n")
+        return [json.loads(text) for text in whole.splitlines()]
 
     def said(self, name: str = "log") -> list[str]:
         return [f"{record['process']['command']} {record['verb']} {record['object']}" for record in self.records(name)]
@@ -332,3 +335,14 @@ def test_killed_again_and_again_under_load_every_line_arrives(
     theirs = it.asked("verify", str(receiver.stored))
     assert (theirs.returncode, "none missing" in theirs.stdout) == (0, True), theirs.stdout
     assert "all lines are chained, none is altered" in theirs.stdout
+
+
+def test_a_unit_without_network_is_told_of_where_a_sink_needs_one(
+    service: Callable[..., Service], receiver: Receiver
+) -> None:
+    it = service(SHIPPED.replace("{port}", str(receiver.port)).replace("{form}", "json"))
+    it.start("unshare", "--net")
+    wanted = "panorama waiting the unit has no network for the sinks that need it; try: systemctl daemon-reload"
+    until(lambda: any(words.startswith(wanted) for words in it.said()), "the line")
+    assert it.status()["sinks"][1]["trouble"]
+    assert it.stop() == 0
