@@ -131,7 +131,7 @@ def page() -> str:
         "# SINKS",
         "*sinks* maps a name of your choice to where lines go and how. Without it there is one, the local syslog"
         " daemon. The name is what *panorama status* and messages call it, and what its lines wait under on disk: lines"
-        " that wait are lost if you change it.",
+        " that wait stay there, unsent, until a sink has that name again.",
         *_entries(SINK),
         *_entries({f"filter.{name}": key for name, key in FILTER.items()}),
         "What Panorama says of itself, such as what it lost, passes every filter.",

@@ -44,6 +44,7 @@ class Stream:
     ) -> None:
         self.name = name
         self.sink = sink
+        self.on_disk = False  # its lines wait there
         self.lines = 0
         self.last = 0
         self.chain = ""
@@ -171,8 +172,12 @@ class Delivery:
 
     def not_written(self) -> str:
         """What is to be said of lines that closed sinks could not write; empty if they wrote all."""
-        count = sum(sink.dropped + sink.waiting for sink in self.sinks)
-        return f"sinks: {count} line{'s' * (count != 1)} not written" if count else ""
+        streams = [(stream, stream.sink) for stream in self.streams if stream.sink]
+        gone = sum(sink.dropped + (0 if stream.on_disk else sink.waiting) for stream, sink in streams)
+        left = sum(sink.waiting for stream, sink in streams if stream.on_disk)
+        said = [f"{_lines(gone)} not written"] if gone else []
+        said += [f"{_lines(left)} on disk for the next start"] if left else []
+        return f"sinks: {', '.join(said)}" if said else ""
 
     def _give(self, line: Line) -> None:
         self.sequence += 1
@@ -200,3 +205,7 @@ class Delivery:
             if stream not in shipped:
                 for line in batch:
                     stream.take(line)
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"

@@ -85,8 +85,8 @@ class Service:
 
     def _stream(self, config: SinkConfig, chained: bool) -> Stream:
         stream = Stream(config.name, wanted=config.filter.passes, chained=self._context if chained else None)
-        full = config.policy == "full"
-        queue: Queue = OnDisk(self._store, config.name, config.limit) if full else Memory(config.limit)
+        stream.on_disk = config.policy == "full"
+        queue: Queue = OnDisk(self._store, config.name, config.limit) if stream.on_disk else Memory(config.limit)
         style = Style(config.format, self._context)
         try:
             stream.sink = SINKS[config.type].open(Setup(config.name, config.values, style, queue, stream.wrap))

@@ -67,10 +67,10 @@ def _sink(stream: Stream, sink: Sink) -> Facts:
     if stream.chain:
         facts["chain"] = stream.chain
     facts |= {"waiting": sink.waiting, "dropped": sink.dropped, "trouble": sink.trouble}
+    oldest = sink.queue.oldest
+    facts["lag"] = round(max(0.0, time.time() - oldest), 3) if oldest else 0.0
+    facts["spool"] = {"bytes": sink.queue.size, "limit": sink.queue.limit, "on_disk": stream.on_disk}
     if isinstance(sink, Shipped):
-        oldest = sink.queue.oldest
-        facts["lag"] = round(max(0.0, time.time() - oldest), 3) if oldest else 0.0
-        facts["spool"] = {"bytes": sink.queue.size, "limit": sink.queue.limit}
         facts["refused"] = sink.transport.refused
         facts["refusal"] = sink.transport.refusal
     return facts
@@ -104,8 +104,10 @@ def rendered(facts: Mapping[str, Any]) -> str:
 
 def _sink_text(sink: Mapping[str, Any]) -> str:
     text = f"{sink['name']}: {sink['lines']} lines, {sink['waiting']} waiting"
-    if spool := sink.get("spool"):
-        text += f" for {_duration(sink['lag'])}, {_size(spool['bytes'])} of {_size(spool['limit'])}"
+    if sink["waiting"]:
+        spool = sink["spool"]
+        where = "on disk" if spool["on_disk"] else "in memory"
+        text += f" {where} for {_duration(sink['lag'])}, {_size(spool['bytes'])} of {_size(spool['limit'])}"
     if sink["dropped"]:
         text += f", {sink['dropped']} dropped"
     if sink.get("refused"):

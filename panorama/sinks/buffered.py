@@ -31,8 +31,8 @@ class BufferedSink(ABC):
 
     def __init__(self, formatter: Formatter, queue: Queue | None = None, patient: bool = False) -> None:
         self._formatter = formatter
-        self._queue: Queue = Memory(BUFFER_BYTES) if queue is None else queue
-        self._intake = Intake(self._queue, self._encoded)
+        self.queue: Queue = Memory(BUFFER_BYTES) if queue is None else queue
+        self._intake = Intake(self.queue, self._encoded)
         self._patient = patient
         self._taken: deque[Waiting] = deque()  # the first ones in the queue
         self._sent = 0  # bytes of the first one that are out already
@@ -45,15 +45,15 @@ class BufferedSink(ABC):
 
     @property
     def waiting(self) -> int:
-        return self._queue.lines
+        return self.queue.lines
 
     @property
     def busy(self) -> bool:
-        return self._queue.lines > 0
+        return self.queue.lines > 0
 
     @property
     def trouble(self) -> str:
-        return (self._why or "takes no lines at present") if self._queue.lines else ""
+        return (self._why or "takes no lines at present") if self.queue.lines else ""
 
     def write(self, line: Line) -> None:
         """Formats the line and sends it, or keeps it for the next write or flush."""
@@ -67,14 +67,14 @@ class BufferedSink(ABC):
         A syslog daemon takes 10 messages at a time (net.unix.max_dgram_qlen). Who has nothing to do for a while may
         say how long, and that time goes into sending the rest as the daemon takes them.
         """
-        self._queue.commit()
+        self.queue.commit()
         self._push(seconds)
 
     def close(self) -> None:
         """Sends what waits, for a second at most, then lets go. What is left is in `waiting`."""
         self.flush(_CLOSING_SECONDS)
         self._intake.note()
-        self._queue.commit()
+        self.queue.commit()
         self._release()
 
     @abstractmethod
@@ -98,7 +98,7 @@ class BufferedSink(ABC):
 
     def _put(self, data: bytes) -> None:
         sent = 0
-        if not self._queue.lines and not self._intake.gap:
+        if not self.queue.lines and not self._intake.gap:
             sent = max(self._send(data), 0)
             if sent >= len(data):
                 return
@@ -131,15 +131,15 @@ class BufferedSink(ABC):
     def _fetch(self) -> bool:
         """Takes the next lines from the queue; those behind a commit that is still to come are not seen."""
         self._forget()
-        if not self._queue.lines:
+        if not self.queue.lines:
             self._intake.note()
-        if self._queue.lines:
-            self._taken.extend(self._queue.take(self._done, _BATCH_LINES, _BATCH_BYTES))
+        if self.queue.lines:
+            self._taken.extend(self.queue.take(self._done, _BATCH_LINES, _BATCH_BYTES))
         return bool(self._taken)
 
     def _forget(self) -> None:
         if self._done > self._forgotten:
-            self._queue.done(self._done)
+            self.queue.done(self._done)
             self._forgotten = self._done
 
     def _restart(self) -> None:
@@ -148,7 +148,7 @@ class BufferedSink(ABC):
 
     def _discard(self) -> None:
         self._taken.clear()
-        while rest := self._queue.take(0, _BATCH_LINES, _BATCH_BYTES):
-            self._queue.done(rest[-1].number)
+        while rest := self.queue.take(0, _BATCH_LINES, _BATCH_BYTES):
+            self.queue.done(rest[-1].number)
         self._intake.forget()
         self._sent = 0

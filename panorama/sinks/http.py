@@ -70,7 +70,6 @@ class Server:
     """
 
     def __init__(self, setup: Setup, authorization: Callable[[], str]) -> None:
-        self._name = setup.name
         self._values = values = setup.values
         self._authorization = authorization
         self._url = str(values["url"]).rstrip("/")

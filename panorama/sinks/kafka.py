@@ -142,7 +142,7 @@ def opened(setup: Setup) -> Shipped:
     """The cluster, there or not. SinkError if the settings cannot work."""
     values = setup.values
     _check(values)
-    transport = Producer(values["topic"], lambda note: _producer(setup.name, values, note), values["timeout"])
+    transport = Producer(values["topic"], lambda note: _producer(values, note), values["timeout"])
     return Shipped(setup.name, _encoder(setup), setup.queue, transport)
 
 
@@ -158,7 +158,7 @@ def _check(values: Mapping[str, Any]) -> None:
         raise SinkError("sasl: plain: the password would go over the network as it is; add tls: true")
 
 
-def _producer(name: str, values: Mapping[str, Any], note: Callable[[Any], None]) -> Any:
+def _producer(values: Mapping[str, Any], note: Callable[[Any], None]) -> Any:
     try:
         import confluent_kafka
     except ImportError:
@@ -183,12 +183,12 @@ def _producer(name: str, values: Mapping[str, Any], note: Callable[[Any], None])
         "error_cb": note,
     }
     try:
-        return confluent_kafka.Producer(options | _security(name, values))
+        return confluent_kafka.Producer(options | _security(values))
     except confluent_kafka.KafkaException as error:
         raise SinkError(f"librdkafka: {_told(error.args[0])}") from None
 
 
-def _security(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _security(values: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if values["tls"]:
         from .tls import TlsFiles

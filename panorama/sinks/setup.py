@@ -21,8 +21,12 @@ MEMORY_BYTES = 4 << 20
 class Sink(Protocol):
     """Takes lines and never blocks. `dropped` were lost for good, `waiting` may still go out; both are for the sums.
 
-    `busy` says that `flush` should be called again soon; `trouble` is why nothing goes out at present, or "".
+    `queue` is where they wait; `busy` says that `flush` should be called again soon; `trouble` is why nothing goes out
+    at present, or "".
     """
+
+    @property
+    def queue(self) -> Queue: ...
 
     @property
     def dropped(self) -> int: ...

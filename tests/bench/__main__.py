@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import execs, latency, memory, rate, replay, start, syscalls, work
+from . import execs, latency, memory, rate, replay, sinks, start, syscalls, work
 from .bench import Bench, CannotMeasure, Missing
 from .machine import describe, disturbers
 from .report import Row, Section, store
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[Bench], Section]] = {
     "start": start.measure,
     "memory": memory.measure,
     "execs": execs.measure,
+    "sinks": sinks.measure,
     "rate": rate.measure,
     "replay": replay.measure,
     "latency": latency.measure,

@@ -162,6 +162,15 @@ class Panorama(Mode):
         with open(self.folder / "errors", "wb") as errors:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors, start_new_session=True)
 
+    def status(self) -> dict[str, Any]:
+        """What `panorama status` says of it."""
+        environment = {**os.environ, "RUNTIME_DIRECTORY": f"{self.folder}/run"}
+        command = [PYTHON, "-m", "panorama", "status", "--format", "json"]
+        asked = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        if asked.returncode:
+            raise CannotMeasure(f"panorama status: {last_line(asked.stderr)}")
+        return dict(json.loads(asked.stdout))
+
     def wait_attached(self) -> None:
         until("watching: panorama", self._watching, every=0.001)
         self.attached = time.monotonic()

@@ -236,15 +236,6 @@ def test_the_limit_of_all_processes(loaded: Loaded, tmp_path: Path) -> None:
     assert life["exec", "flood"] == life["exit", "flood"] == 2
 
 
-def test_both_limits_at_once(loaded: Loaded, tmp_path: Path) -> None:
-    """Each tells what it held back itself: the first flood leaves the second next to nothing of what all may send."""
-    outcome = run(loaded, tmp_path, f"{flood(499, 'a')}; {flood(499, 'b')}", process_limit=50, global_limit=51)
-    endings = {words.partition(", ")[2] for words in outcome.notices}
-    assert endings == {"limit 50 a second", "limit 51 a second for all processes"}
-    assert sum(int(words.split()[0]) for words in outcome.notices) == outcome.held
-    assert not outcome.tally.missing()
-
-
 def test_no_limit_holds_nothing_back(loaded: Loaded, tmp_path: Path) -> None:
     """The default; the kernel keeps no bucket then."""
     outcome = run(loaded, tmp_path, flood(499))
@@ -278,7 +269,7 @@ def test_a_trace_of_a_flood_gives_the_same_lines(loaded: Loaded, tmp_path: Path)
 
 
 class Obeying:
-    """A process that does what it is told, and stays, under a sensor of its own."""
+    """Two processes that do what they are told, and stay, under a sensor of their own."""
 
     CODE = """
 import os, sys
@@ -288,30 +279,33 @@ for order in sys.stdin:
 """
 
     def __init__(self, loaded: Loaded, folder: Path) -> None:
-        rules = loaded.rules
-        self.sensor = Sensor(demand_of(loaded.program, rules), follow=True)
-        self.items: list[Item] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-ISsc", self.CODE], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.sensor = Sensor(demand_of(loaded.program, loaded.rules), follow=True)
+        command = [sys.executable, "-ISsc", self.CODE]
+        self._processes = [
+            subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
 
     def __enter__(self) -> Obeying:
         self.sensor.start()
-        self.sensor.follow(self._process.pid)
+        for process in self._processes:
+            self.sensor.follow(process.pid)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._process as process:
-            process.kill()
+        for process in self._processes:
+            with process:
+                process.kill()
         self.sensor.kernel.close()
 
-    def does(self, pairs: int) -> list[Item]:
-        """Makes and removes a directory so many times; what the sensor says of it."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(f"{pairs}\n")
-        self._process.stdin.flush()
-        assert self._process.stdout.readline() == "done\n"
+    def does(self, *pairs: int) -> list[Item]:
+        """One after the other makes and removes a directory so many times; what the sensor says of it."""
+        for process, number in zip(self._processes, pairs, strict=False):
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{number}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "done\n"
         found: list[Item] = []
         while items := self.sensor.poll(0.1):
             found += items
@@ -326,6 +320,19 @@ def obeying(loaded: Loaded, tmp_path: Path) -> Iterator[Obeying]:
 
 def held_in(items: list[Item]) -> int:
     return sum(item.count for item in items if isinstance(item, Held))
+
+
+def test_both_limits_at_once(obeying: Obeying) -> None:
+    """Each tells what it held back itself: the first process leaves the second little of what all may send."""
+    obeying.does(0, 0)
+    obeying.sensor.kernel.limit(100, 101)
+    found = obeying.does(300, 300) + obeying.sensor.stop()
+    held = [item for item in found if isinstance(item, Held)]
+    first, second = (process.pid for process in obeying._processes)
+    told = {(item.process.pid, item.everyone, item.rate) for item in held if item.process}
+    assert told >= {(first, False, 100), (second, True, 101)}
+    assert {(everyone, rate) for _, everyone, rate in told} == {(False, 100), (True, 101)}
+    assert held_in(found) == obeying.sensor.kernel.held()
 
 
 def test_rates_change_while_it_runs(obeying: Obeying) -> None:
