@@ -71,7 +71,7 @@ class Service:
         for name, lines in self._store.elsewhere().items():
             self._say("waiting", f"{lines} lines for sink {name}, which is not configured any more")
         if self._remote and without_network():
-            self._say("waiting", "the unit has no network for the sinks that need it; try: " + _LIFTED)
+            self._say("waiting", f"no network for the sinks that need one; if the unit keeps it away, try: {_LIFTED}")
         self._systemd.ready(said)
 
     def turn(self) -> None:

@@ -342,7 +342,7 @@ def test_a_unit_without_network_is_told_of_where_a_sink_needs_one(
 ) -> None:
     it = service(SHIPPED.replace("{port}", str(receiver.port)).replace("{form}", "json"))
     it.start("unshare", "--net")
-    wanted = "panorama waiting the unit has no network for the sinks that need it; try: systemctl daemon-reload"
+    wanted = "panorama waiting no network for the sinks that need one; if the unit keeps it away, try: systemctl daemon-reload"
     until(lambda: any(words.startswith(wanted) for words in it.said()), "the line")
     assert it.status()["sinks"][1]["trouble"]
     assert it.stop() == 0
