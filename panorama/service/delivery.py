@@ -182,8 +182,12 @@ class Delivery:
     def _give(self, line: Line) -> None:
         self.sequence += 1
         line.sequence = self.sequence
+        if not self._store:
+            for stream in self.streams:
+                stream.take(line)
+            return
         self._batch.append(line)
-        if not self._store or len(self._batch) == _BATCH:
+        if len(self._batch) == _BATCH:
             self._hand_out()
 
     def _hand_out(self) -> None:
@@ -192,15 +196,16 @@ class Delivery:
         What is kept of local sinks is what they had before this batch: after a kill the next line may not name the very
         last one as the one before it, but one that is there.
         """
+        if not self._store:
+            return
         batch, self._batch = self._batch, []
         shipped = [stream for stream in self.streams if isinstance(stream.sink, Shipped)]
         for stream in shipped:
             for line in batch:
                 stream.take(line)
-        if self._store:
-            self._store.kept["sequence"] = self.sequence
-            self._store.kept |= {f"stream {stream.name}": stream.kept for stream in self.streams}
-            self._store.commit()
+        self._store.kept["sequence"] = self.sequence
+        self._store.kept |= {f"stream {stream.name}": stream.kept for stream in self.streams}
+        self._store.commit()
         for stream in self.streams:
             if stream not in shipped:
                 for line in batch:
