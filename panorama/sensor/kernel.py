@@ -23,7 +23,7 @@ from .btf import KernelTypes
 from .bytecode import compiled
 from .layout import Layout, LayoutError, read_layout
 from .numbers import number_of
-from .probes import EACH, Probe, needed, tail_calls
+from .probes import Probe, callers, needed, tail_calls
 from .source import flags, served, text
 
 __all__ = ["COLUMNS", "Counts", "Demand", "Kernel", "OpenSession", "PrefixRule"]
@@ -111,8 +111,8 @@ def _mount(kind: str, where: Path, probe: str) -> None:
         raise CannotSense(f"{kind} cannot be mounted ({reason}); try: mount -t {kind} none {where}")
 
 
-def _folder(tracepoint: str) -> Path:
-    return _TRACING / "events" / tracepoint.replace(":", "/")
+def _folder(probe: Probe) -> Path:
+    return _TRACING / "events" / probe.tracepoint.replace(":", "/")
 
 
 def _gap(rate: int) -> int:
@@ -148,7 +148,7 @@ class Kernel:
         self._descriptors: list[int] = []  # of programs and tracepoints
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
-        self._through_each = types.has(_INTERRUPTS)
+        self._interrupts = types.has(_INTERRUPTS)
         types.close()
         self._code = compiled(source, options)
         self._compare_layout()
@@ -256,24 +256,24 @@ class Kernel:
                 self._descriptors.append(loaded[function])
             return loaded[function]
 
-        def attach(function: str, tracepoint: str) -> None:
-            self._descriptors.append(libbpf.attach_tracepoint(_folder(tracepoint), program(function)))
+        def attach(probe: Probe) -> None:
+            self._descriptors.append(libbpf.attach_tracepoint(_folder(probe), program(probe.function)))
 
         for number, function in tail_calls(self._served).items():
             self._maps["programs"].set((number,), (program(function),))
         for probe in self._probes:
-            if not _folder(probe.tracepoint).exists():
+            if not _folder(probe).exists():
                 self.missing.append(probe.tracepoint)
                 continue
-            if self._through_each and probe.syscall:
+            if self._interrupts and probe.syscall:
                 side, name = probe.syscall
                 self._maps[f"at_{side}"].set((number_of(name),), (program(probe.function),))
             else:
-                attach(probe.function, probe.tracepoint)
+                attach(probe)
             self._attached.append(probe)
-        if self._through_each:
-            for function, tracepoint in EACH.items():
-                attach(function, tracepoint)
+        if self._interrupts:
+            for caller in callers(self._served):
+                attach(caller)
 
     @property
     def tracepoints(self) -> list[str]:

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from ..vocabulary import TRIGGERS
 from .source import Served
 
-__all__ = ["EACH", "LIFE", "Probe", "needed", "tail_calls"]
+__all__ = ["LIFE", "Probe", "callers", "needed", "tail_calls"]
 
 LIFE = ("sched:sched_process_exec", "sched:sched_process_exit")  # of every process: names, arguments, ends
-
-# What calls the functions of syscalls where these cannot be at their own tracepoints; see bpf/syscall.c.
-EACH = {"each_enter": "raw_syscalls:sys_enter", "each_exit": "raw_syscalls:sys_exit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +47,11 @@ def needed(triggers: Iterable[str], served: Iterable[Served], follow: bool) -> l
             elif word in syscalls and side in ("enter", "exit"):
                 probes.append(Probe(item.function, f"syscalls:sys_{side}_{word}"))
     return probes
+
+
+def callers(served: Iterable[Served]) -> list[Probe]:
+    """What calls the functions of syscalls where these cannot be at their own tracepoints; see bpf/syscall.c."""
+    return [Probe(item.function, word) for item in served for word in item.words if word.startswith("raw_syscalls:")]
 
 
 def tail_calls(served: Iterable[Served]) -> dict[int, str]:

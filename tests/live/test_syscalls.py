@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from panorama.sensor.numbers import number_of
 from panorama.sensor.probes import needed
 from panorama.sensor.source import served, text
 from panorama.vocabulary import TRIGGERS
@@ -145,10 +146,10 @@ def test_every_syscall_of_every_trigger_has_a_probe() -> None:
     words = {word for item in functions for word in item.words if not word.startswith("programs[")}
     named = {name for trigger in TRIGGERS.values() for name in trigger.syscalls}
     points = {name for trigger in TRIGGERS.values() for name in trigger.tracepoints}
-    assert named == {word for word in words if not word.startswith("sched")}
-    assert {point.partition(":")[2] for point in points} == {
-        w.rpartition(":")[2] for w in words if w.startswith("sched")
-    }
+    assert named == {word for word in words if ":" not in word}
+    callers = {"raw_syscalls:sys_enter", "raw_syscalls:sys_exit"}
+    assert points | callers == {word for word in words if ":" in word}
+    assert len({number_of(name) for name in named}) == len(named)
 
 
 def test_only_what_behaviors_use_is_attached(watcher: Watcher) -> None:
