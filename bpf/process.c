@@ -3,20 +3,21 @@
 
 #define ARGV_ROOM 4096
 
-SERVES(fork_seen, sched_process_fork)
-int fork_seen(struct bpf_raw_tracepoint_args *ctx)
+#define CLONE_THREAD 0x00010000
+
+SERVES(fork_seen, task:task_newtask)
+int fork_seen(void *ctx)
 {
-	void *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
-	u32 pid = bpf_get_current_pid_tgid() >> 32, tgid = 0, tid = 0, zero = 0;
+	u32 pid = bpf_get_current_pid_tgid() >> 32, zero = 0;
+	u32 child = *(u32 *)AT(ctx, trace_event_raw_task_newtask, pid);
+	u64 flags = *(u64 *)AT(ctx, trace_event_raw_task_newtask, clone_flags);
 	struct config *c = configuration();
-	GET(tgid, child, task_struct, tgid);
-	GET(tid, child, task_struct, pid);
-	if (!c || tgid != tid || pid == c->self)
-		return 0; /* a thread */
+	if (!c || flags & CLONE_THREAD || pid == c->self)
+		return 0;
 	if (c->follow) {
 		if (!followed.lookup(&pid))
 			return 0;
-		followed.update(&tgid, &zero);
+		followed.update(&child, &zero);
 	}
 	if (!(c->wanted & (1u << FORK)))
 		return 0;
@@ -24,8 +25,8 @@ int fork_seen(struct bpf_raw_tracepoint_args *ctx)
 	if (!r)
 		return 0;
 	count(SEEN, FORK, 1);
-	record_process(&r->event, current_task()); /* the parent; `parent` itself is no pointer to the verifier */
-	r->event.value = tgid;
+	record_process(&r->event, current_task());
+	r->event.value = child;
 	record_send(r, 0);
 	return 0;
 }

@@ -71,7 +71,7 @@ TRIGGERS: dict[str, Trigger] = {
     "listen": Trigger("a socket was opened for connections", ("listen",), connection=True),
     "send": Trigger("bytes were sent", ("sendto", "sendmsg", "sendmmsg", *_WRITE, *_COPY), connection=True),
     "recv": Trigger("bytes were received", ("recvfrom", "recvmsg", "recvmmsg", *_READ, *_COPY), connection=True),
-    "fork": Trigger("a process was made", tracepoints=("sched:sched_process_fork",)),
+    "fork": Trigger("a process was made", tracepoints=("task:task_newtask",)),
     "exec": Trigger("a program was started", tracepoints=("sched:sched_process_exec",)),
     "exit": Trigger("a process ended", tracepoints=("sched:sched_process_exit",)),
     "timeout": Trigger("the state's timeout ran out; no syscall"),

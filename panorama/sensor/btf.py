@@ -31,6 +31,7 @@ class KernelTypes:
             raise CannotSense(f"libbpf.so.1 cannot be loaded ({error}); try: apt install libbpf1") from None
         for name, result, arguments in (
             ("btf__parse", ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_void_p]),
+            ("btf__find_by_name", ctypes.c_int32, [ctypes.c_void_p, ctypes.c_char_p]),
             ("btf__find_by_name_kind", ctypes.c_int32, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]),
             ("btf__type_by_id", ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_uint32]),
             ("btf__name_by_offset", ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_uint32]),
@@ -91,6 +92,10 @@ class KernelTypes:
         """sizeof(struct), 0 if there is no such struct."""
         number = self._struct(structure)
         return max(0, int(self._lib.btf__resolve_size(self._btf, number))) if number > 0 else 0
+
+    def has(self, name: str) -> bool:
+        """Whether there is a function or type of this name."""
+        return int(self._lib.btf__find_by_name(self._btf, name.encode())) > 0
 
     def enumerators(self, enum: str) -> set[str]:
         """Names in an enum, such as bpf_func_id's: which helpers this kernel has."""

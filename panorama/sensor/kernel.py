@@ -22,7 +22,8 @@ from . import libbpf
 from .btf import KernelTypes
 from .bytecode import compiled
 from .layout import Layout, LayoutError, read_layout
-from .probes import Probe, needed, tail_calls
+from .numbers import number_of
+from .probes import Probe, callers, needed, tail_calls
 from .source import flags, served, text
 
 __all__ = ["COLUMNS", "Counts", "Demand", "Kernel", "OpenSession", "PrefixRule"]
@@ -33,6 +34,7 @@ _SECOND = 10**9  # ns
 _GATHER = 0.02  # s between the first record and reading: they come in batches, and one batch is one wake-up
 _AT_ONCE = 8192  # records: some 3 MB
 _FINISHING = 0.01  # s in which a probe that has begun is done; they run without preemption
+_INTERRUPTS = "trace_call_bpf_faultable"  # in kernels where programs at syscalls' tracepoints run with preemption on
 _TRACING = Path("/sys/kernel/tracing")
 _SHARED = (0, 0, 0)  # the key in bpf/limit.h of those who have no bucket of their own
 
@@ -109,6 +111,10 @@ def _mount(kind: str, where: Path, probe: str) -> None:
         raise CannotSense(f"{kind} cannot be mounted ({reason}); try: mount -t {kind} none {where}")
 
 
+def _folder(probe: Probe) -> Path:
+    return _TRACING / "events" / probe.tracepoint.replace(":", "/")
+
+
 def _gap(rate: int) -> int:
     return max(1, _SECOND // rate) if rate else 0
 
@@ -142,6 +148,7 @@ class Kernel:
         self._descriptors: list[int] = []  # of programs and tracepoints
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
+        self._interrupts = types.has(_INTERRUPTS)
         types.close()
         self._code = compiled(source, options)
         self._compare_layout()
@@ -242,26 +249,31 @@ class Kernel:
         by_number = {shape.number: self._maps[name].fd for name, shape in self._code.maps.items()}
         loaded: dict[str, int] = {}
 
-        def program(function: str, kind: str = "tracepoint") -> int:
+        def program(function: str) -> int:
             if function not in loaded:
                 code = self._code.programs[function].linked(by_number)
-                loaded[function] = libbpf.load(self._lib, function, kind, code)
+                loaded[function] = libbpf.load(self._lib, function, code)
                 self._descriptors.append(loaded[function])
             return loaded[function]
+
+        def attach(probe: Probe) -> None:
+            self._descriptors.append(libbpf.attach_tracepoint(_folder(probe), program(probe.function)))
 
         for number, function in tail_calls(self._served).items():
             self._maps["programs"].set((number,), (program(function),))
         for probe in self._probes:
-            folder = _TRACING / "events" / probe.tracepoint.replace(":", "/")
-            if probe.raw:
-                descriptor = libbpf.attach_raw(self._lib, probe.tracepoint, program(probe.function, "raw_tracepoint"))
-            elif folder.exists():
-                descriptor = libbpf.attach_tracepoint(folder, program(probe.function))
-            else:
+            if not _folder(probe).exists():
                 self.missing.append(probe.tracepoint)
                 continue
-            self._descriptors.append(descriptor)
+            if self._interrupts and probe.syscall:
+                side, name = probe.syscall
+                self._maps[f"at_{side}"].set((number_of(name),), (program(probe.function),))
+            else:
+                attach(probe)
             self._attached.append(probe)
+        if self._interrupts:
+            for caller in callers(self._served):
+                attach(caller)
 
     @property
     def tracepoints(self) -> list[str]:

@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "PROGRAM_TYPES",
     "Map",
     "Ring",
     "Shape",
-    "attach_raw",
     "attach_tracepoint",
     "library",
     "load",
 ]
 
-PROGRAM_TYPES = {"tracepoint": 5, "raw_tracepoint": 17}  # enum bpf_prog_type
+_TRACEPOINT = 5  # enum bpf_prog_type
 
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 _PERF_TYPE_TRACEPOINT = 2
@@ -152,10 +150,10 @@ class Map:
         return total
 
 
-def load(lib: ctypes.CDLL, name: str, kind: str, code: bytes) -> int:
-    """The descriptor of a loaded program. OSError's text has the verifier's last words."""
+def load(lib: ctypes.CDLL, name: str, code: bytes) -> int:
+    """The descriptor of a loaded program for tracepoints. OSError's text has the verifier's last words."""
     options = _LoadOptions(sz=ctypes.sizeof(_LoadOptions))
-    arguments = (PROGRAM_TYPES[kind], name.encode()[:15], b"Dual BSD/GPL", code, len(code) // 8)
+    arguments = (_TRACEPOINT, name.encode()[:15], b"Dual BSD/GPL", code, len(code) // 8)
     result = lib.bpf_prog_load(*arguments, ctypes.byref(options))
     if result >= 0:
         return int(result)
@@ -185,11 +183,6 @@ def attach_tracepoint(folder: Path, program: int) -> int:
             os.close(fd)
             raise OSError(number, f"{folder.name}: {os.strerror(number)}")
     return int(fd)
-
-
-def attach_raw(lib: ctypes.CDLL, name: str, program: int) -> int:
-    """Attaches to a raw tracepoint; closing the descriptor returned detaches."""
-    return _checked(lib.bpf_raw_tracepoint_open(name.encode(), program), name)
 
 
 class Ring:

@@ -9,18 +9,25 @@ from dataclasses import dataclass
 from ..vocabulary import TRIGGERS
 from .source import Served
 
-__all__ = ["LIFE", "Probe", "needed", "tail_calls"]
+__all__ = ["LIFE", "Probe", "callers", "needed", "tail_calls"]
 
 LIFE = ("sched:sched_process_exec", "sched:sched_process_exit")  # of every process: names, arguments, ends
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`function` on `tracepoint` (category:event); a raw tracepoint has no category."""
+    """`function` on `tracepoint` (category:event)."""
 
     function: str
     tracepoint: str
-    raw: bool = False
+
+    @property
+    def syscall(self) -> tuple[str, str] | None:
+        """Which side of which syscall it serves, such as ("enter", "close"); None if it serves something else."""
+        if not self.tracepoint.startswith("syscalls:sys_"):
+            return None
+        side, _, name = self.tracepoint.removeprefix("syscalls:sys_").partition("_")
+        return side, name
 
 
 def needed(triggers: Iterable[str], served: Iterable[Served], follow: bool) -> list[Probe]:
@@ -29,7 +36,7 @@ def needed(triggers: Iterable[str], served: Iterable[Served], follow: bool) -> l
     syscalls = {name for trigger in wanted for name in TRIGGERS[trigger].syscalls}
     points = {name for trigger in wanted for name in TRIGGERS[trigger].tracepoints} | set(LIFE)
     if follow:
-        points.add("sched:sched_process_fork")
+        points.add("task:task_newtask")
     probes = []
     for item in served:
         side = item.function.partition("_")[0]
@@ -37,12 +44,14 @@ def needed(triggers: Iterable[str], served: Iterable[Served], follow: bool) -> l
             if ":" in word:
                 if word in points:
                     probes.append(Probe(item.function, word))
-            elif word.startswith("sched_"):
-                if f"sched:{word}" in points:
-                    probes.append(Probe(item.function, word, raw=True))
             elif word in syscalls and side in ("enter", "exit"):
                 probes.append(Probe(item.function, f"syscalls:sys_{side}_{word}"))
     return probes
+
+
+def callers(served: Iterable[Served]) -> list[Probe]:
+    """What calls the functions of syscalls where these cannot be at their own tracepoints; see bpf/syscall.c."""
+    return [Probe(item.function, word) for item in served for word in item.words if word.startswith("raw_syscalls:")]
 
 
 def tail_calls(served: Iterable[Served]) -> dict[int, str]:

@@ -28,6 +28,7 @@ FILES = (
     "name.c",
     "socket.c",
     "process.c",
+    "syscall.c",
 )
 _KERNEL_STACK = 16384  # THREAD_SIZE on x86-64 and arm64 with 4 KiB pages; asked only before bpf_task_pt_regs (5.15)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,16 +22,17 @@ from panorama.commands.options import Loaded
 from panorama.commands.recording import Recording
 from panorama.commands.watch import follow
 from panorama.demand import demand_of
-from panorama.event import Event, Held, Item
+from panorama.event import Event, File, Held, Item
 from panorama.ignore import load_ignore
 from panorama.machines.compiler import Program, compile_behaviors
 from panorama.machines.spec import load_behaviors
 from panorama.output.context import Context
 from panorama.output.formats import formatter
-from panorama.output.line import Line
+from panorama.output.line import Line, Part
 from panorama.output.objects import object_text
 from panorama.paths import BEHAVIORS
 from panorama.pipeline import Pipeline
+from panorama.sensor import kernel
 from panorama.sensor.live import Sensor
 from panorama.service.delivery import Delivery
 from panorama.tally import Tally
@@ -241,6 +243,50 @@ def test_no_limit_holds_nothing_back(loaded: Loaded, tmp_path: Path) -> None:
     outcome = run(loaded, tmp_path, flood(499))
     assert (outcome.held, outcome.tally.held, outcome.notices, outcome.buckets) == (0, {}, [], 0)
     assert Counter(line.verb for line in outcome.of("flood"))["create"] == 499
+
+
+@pytest.fixture(params=["as this kernel wants it", "as one wants it that interrupts"])
+def attached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to attach to syscalls: every kernel can do the second."""
+    if request.param != "as this kernel wants it":
+        monkeypatch.setattr(kernel, "_INTERRUPTS", "task_struct")
+
+
+@pytest.mark.usefixtures("attached")
+def test_two_floods_on_one_processor(loaded: Loaded, tmp_path: Path) -> None:
+    """Each is interrupted in the middle of syscalls, yet sums are exact, and lines right: nothing is lost or mixed up."""
+    cpu = min(os.sched_getaffinity(0))
+
+    def two(turns: int) -> Outcome:
+        for label in ("a", "b"):
+            (tmp_path / f"{label}.counts").unlink(missing_ok=True)
+        floods = f"{flood(turns, 'a')} & {flood(turns, 'b')} & wait"
+        return run(loaded, tmp_path, f"taskset -pc {cpu} $$ >/dev/null; {floods}")
+
+    idle, busy = two(0), two(1999)
+    done = counted(tmp_path, "a") + counted(tmp_path, "b")
+    assert {name: busy.tally.seen[name] - idle.tally.seen.get(name, 0) for name in done} == done
+    assert busy.tally.skipped == 0
+    assert not busy.tally.missing()
+    assert not busy.tally.lost
+    assert not [line for line in busy.lines if line.process.command == "panorama"]
+    expected: Counter[tuple[str, ...]] = Counter()
+    for path in (f"{tmp_path}/a", f"{tmp_path}/b"):
+        one = {("create", path), ("mkdir", f"{path}d"), ("rmdir", f"{path}d"), ("pair", f"{path}d")}
+        one |= {("rename", path, f"{path}2"), ("remove", f"{path}2")}
+        expected.update(dict.fromkeys(one, 1999))
+    assert told_by_path(busy) - told_by_path(idle) == expected
+
+
+def told_by_path(outcome: Outcome) -> Counter[tuple[str, ...]]:
+    """How often the floods did what with which files."""
+    return Counter(
+        (
+            line.verb,
+            *(part.value.path for part in line.object if isinstance(part, Part) and isinstance(part.value, File)),
+        )
+        for line in outcome.of("flood")
+    )
 
 
 def test_a_bucket_goes_with_its_process(loaded: Loaded, tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from panorama.paths import BEHAVIORS
+from panorama.sensor import kernel
+from panorama.sensor.numbers import number_of
 from panorama.sensor.probes import needed
 from panorama.sensor.source import served, text
 from panorama.vocabulary import TRIGGERS
 
-from .conftest import Told, Watcher
+from .conftest import Told, Watcher, open_sensor
 from .test_programs import check, given
 from .test_sensor import python
 
@@ -139,16 +142,52 @@ def test_cloning_blocks_counts_as_reading_and_writing(told: Tell, tmp_path: Path
     check(sorted(run.words), ["cp create b", "cp read a"])
 
 
+# Calls symlink by its number in 32-bit programs, which is that of mkdir in others, with what mkdir would take as well.
+# In a child: where the kernel does not run such programs, this ends it.
+OTHER_NUMBERS = """
+import ctypes, os, struct
+if not os.fork():
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_long
+    page = libc.mmap(None, ctypes.c_size_t(4096), 7, 0x62, -1, ctypes.c_long(0))  # executable, below 4 GiB
+    target, link = page + 1024, page + 2048
+    ctypes.memmove(target, b"target", 7)
+    ctypes.memmove(link, b"link", 5)
+    code = b"\\x53\\x48\\xbf" + struct.pack("<Q", link)  # push rbx; mov rdi
+    code += b"\\xb8" + struct.pack("<I", 83) + b"\\xbb" + struct.pack("<I", target)  # mov eax; mov ebx
+    code += b"\\xb9" + struct.pack("<I", link) + b"\\xcd\\x80\\x5b\\xc3"  # mov ecx; int 0x80; pop rbx; ret
+    ctypes.memmove(page, code, len(code))
+    ctypes.CFUNCTYPE(ctypes.c_int)(page)()
+    os._exit(0)
+os.wait()
+os.mkdir("made")
+"""
+
+
+@pytest.mark.parametrize("marker", [kernel._INTERRUPTS, "task_struct"])
+def test_syscalls_of_32_bit_programs_are_not_taken_for_others(
+    marker: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They have other numbers. So it is both ways to attach to syscalls, whichever this kernel needs."""
+    monkeypatch.setattr(kernel, "_INTERRUPTS", marker)
+    watcher = open_sensor([BEHAVIORS])
+    try:
+        run = watcher.run(python(OTHER_NUMBERS), tmp_path)
+    finally:
+        watcher.sensor.kernel.close()
+    assert [words for words in run.words if "mkdir" in words] == ["python3 mkdir made"]
+
+
 def test_every_syscall_of_every_trigger_has_a_probe() -> None:
     """The vocabulary names nothing that bpf/ does not serve, and bpf/ serves nothing that it does not name."""
     functions = served(text())
     words = {word for item in functions for word in item.words if not word.startswith("programs[")}
     named = {name for trigger in TRIGGERS.values() for name in trigger.syscalls}
     points = {name for trigger in TRIGGERS.values() for name in trigger.tracepoints}
-    assert named == {word for word in words if not word.startswith("sched")}
-    assert {point.partition(":")[2] for point in points} == {
-        w.rpartition(":")[2] for w in words if w.startswith("sched")
-    }
+    assert named == {word for word in words if ":" not in word}
+    callers = {"raw_syscalls:sys_enter", "raw_syscalls:sys_exit"}
+    assert points | callers == {word for word in words if ":" in word}
+    assert len({number_of(name) for name in named}) == len(named)
 
 
 def test_only_what_behaviors_use_is_attached(watcher: Watcher) -> None:
