@@ -18,7 +18,7 @@ from ..output.quoting import bare
 from ..reading.keys import Key
 from .secrets import secret
 from .setup import Setup
-from .shipping import Shipped, Unreachable
+from .shipping import Answered, Shipped, Unreachable
 
 __all__ = ["FORMATS", "KEYS", "Producer", "opened"]
 
@@ -57,20 +57,18 @@ _LINES, _BYTES = 500, 1 << 20  # of a batch
 _LONGEST_REASON = 200
 
 
-class Producer:
+class Producer(Answered):
     """The transport. `make` gives a librdkafka producer; it is asked again after each trouble."""
 
     batch_lines = _LINES
     batch_bytes = _BYTES
 
     def __init__(self, topic: str, make: Callable[[Callable[[Any], None]], Any], timeout: float) -> None:
-        self.refused = 0
-        self.refusal = ""
+        super().__init__()
         self._topic = topic
         self._make = make
         self._timeout = timeout
         self._reason = ""  # what librdkafka said last
-        self._confirmed = 0
         self._producer: Any = make(self._note)
 
     def send(self, batch: Sequence[bytes]) -> None:
@@ -79,17 +77,7 @@ class Producer:
                 self._producer = self._make(self._note)
             except SinkError as error:
                 raise Unreachable(str(error)) from None
-        reasons = self._deliver(batch)
-        self.refused += len(reasons)
-        self.refusal = reasons[-1] if reasons else self.refusal
-        self._confirmed += len(batch)
-
-    def confirmed(self) -> int:
-        count, self._confirmed = self._confirmed, 0
-        return count
-
-    def finish(self) -> None:
-        """Delivery reports came before `send` returned."""
+        super().send(batch)
 
     def close(self) -> None:
         if self._producer is not None:
@@ -97,16 +85,16 @@ class Producer:
             self._producer.poll(0)
         self._producer = None
         self._reason = ""
-        self._confirmed = 0
+        super().close()
 
-    def _deliver(self, items: Sequence[bytes]) -> list[str]:
+    def _deliver(self, batch: Sequence[bytes]) -> list[str]:
         """The reasons of those refused. A batch that is too large fails as a whole, so its messages go one by one."""
         from confluent_kafka import KafkaError, KafkaException
 
         too_large = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
         outcomes: list[Any] = []
         failed: list[tuple[bytes, Any]] = []
-        for item in items:
+        for item in batch:
 
             def report(error: Any, _: object, item: bytes = item) -> None:
                 outcomes.append(error)
@@ -120,14 +108,14 @@ class Producer:
             except KafkaException as refusal:  # longer than message_size
                 report(refusal.args[0], None)
         deadline = time.monotonic() + self._timeout
-        while len(outcomes) < len(items):
+        while len(outcomes) < len(batch):
             self._producer.poll(_POLL)
             if time.monotonic() > deadline:
                 raise Unreachable(self._reason or f"the brokers have not got the lines within {self._timeout:g} s")
         for _, error in failed:
             if error.code() not in too_large:
                 raise Unreachable(_told(error))
-        if len(items) == 1:
+        if len(batch) == 1:
             return [_told(error) for _, error in failed]
         return [reason for item, _ in failed for reason in self._deliver([item])]
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .http import Answer, Server
+from .shipping import Answered
 
 __all__ = ["Dialect", "Posts"]
 
@@ -32,38 +33,22 @@ class Dialect(Protocol):
         ...
 
 
-class Posts:
+class Posts(Answered):
     """The transport. A line may be in two batches, if the first one failed half way: its id tells."""
 
     batch_lines = 500
 
     def __init__(self, server: Server, dialect: Dialect) -> None:
+        super().__init__()
         self.batch_bytes = 1 << 20
-        self.refused = 0
-        self.refusal = ""
         self._server = server
         self._dialect = dialect
-        self._confirmed = 0
-
-    def send(self, batch: Sequence[bytes]) -> None:
-        reasons = self._deliver(batch)
-        self.refused += len(reasons)
-        self.refusal = reasons[-1] if reasons else self.refusal
-        self._confirmed += len(batch)
-
-    def confirmed(self) -> int:
-        count, self._confirmed = self._confirmed, 0
-        return count
-
-    def finish(self) -> None:
-        """Every answer came before `send` returned."""
 
     def close(self) -> None:
         self._server.close()
-        self._confirmed = 0
+        super().close()
 
     def _deliver(self, batch: Sequence[bytes]) -> list[str]:
-        """The reasons of those refused."""
         body = b"".join(batch)
         answer = self._server.post(self._dialect.path, body, self._dialect.headers)
         reasons: list[str] | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from ..output.line import Line
 from .intake import Intake
 from .queues import Queue
 
-__all__ = ["Shipped", "Transport", "Unreachable"]
+__all__ = ["Answered", "Shipped", "Transport", "Unreachable"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # s between tries, doubled each time
 _UNCONFIRMED, _AT_THE_END = 0.25, 0.02  # s between questions whether the receiver has it
@@ -58,6 +59,35 @@ class Transport(Protocol):
     def close(self) -> None:
         """Lets go of connections, without waiting. May be used again after that."""
         ...
+
+
+class Answered(ABC):
+    """A transport whose receiver answers: once `send` has returned, it has the batch, or refused lines for good."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self.refusal = ""
+        self._confirmed = 0
+
+    def send(self, batch: Sequence[bytes]) -> None:
+        reasons = self._deliver(batch)
+        self.refused += len(reasons)
+        self.refusal = reasons[-1] if reasons else self.refusal
+        self._confirmed += len(batch)
+
+    def confirmed(self) -> int:
+        count, self._confirmed = self._confirmed, 0
+        return count
+
+    def finish(self) -> None:  # noqa: B027 - nothing is left to do
+        """Every answer came before `send` returned."""
+
+    def close(self) -> None:
+        self._confirmed = 0
+
+    @abstractmethod
+    def _deliver(self, batch: Sequence[bytes]) -> list[str]:
+        """The reasons for lines that are refused for good. Unreachable if lines of the batch have to come again."""
 
 
 class Shipped:
