@@ -63,7 +63,8 @@ def listens(path: str) -> bool:
 
 def messages(out: Path) -> list[tuple[int, str, int, str]]:
     found = []
-    for line in out.read_text().splitlines():
+    whole, _, _ = out.read_text().rpartition("\n")  # the daemon may be in the middle of the next
+    for line in whole.splitlines():
         match = re.fullmatch(r"(\d+) (\S*) (\S+) (.*)", line)
         assert match, line
         if match[2] == "panorama":  # rsyslogd speaks of itself, too
