@@ -156,7 +156,7 @@ def _secret(node: Node) -> str:
     path = _file(node)
     status = _status(path)
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o007 or (mode & 0o070 and status.st_gid != 0):
+    if mode & 0o077:
         raise _Wrong(f"is no secret: others than root can read {path}, mode {mode:04o}", f"chmod 0600 {path}")
     return path
 

@@ -34,5 +34,5 @@ def guarded(key: str, path: str, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid not in (0, os.geteuid()):
         raise SinkError(f"{key}: {path}: belongs to uid {status.st_uid}; try: chown root {shlex.quote(path)}")
-    if mode & stat.S_IRWXO or (mode & stat.S_IRWXG and status.st_gid):
+    if mode & (stat.S_IRWXO | stat.S_IRWXG):
         raise SinkError(f"{key}: {path}: others can read it, mode {mode:04o}; try: chmod 0600 {shlex.quote(path)}")
