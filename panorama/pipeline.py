@@ -25,11 +25,17 @@ class Pipeline:
     """Feed it items in order with `take`, then `finish` once. `deliver` gets each line.
 
     It reads no clock: what it does depends on the items alone, so a trace gives the same lines again. What was lost or
-    held back is told in the name of `recorder`, the Panorama that sensed it: this process unless given.
+    held back is told in the name of `recorder`, the Panorama that sensed it: this process unless given. `log` is a
+    value of the setting of that name.
     """
 
     def __init__(
-        self, program: Program, rules: IgnoreRules, deliver: Callable[[Line], None], recorder: Process | None = None
+        self,
+        program: Program,
+        rules: IgnoreRules,
+        deliver: Callable[[Line], None],
+        recorder: Process | None = None,
+        log: str = "all",
     ) -> None:
         self.engine = Engine(program)
         self.rules = rules
@@ -37,6 +43,7 @@ class Pipeline:
         self.losses = 0  # records that never came
         self._deliver = deliver
         self._recorder = recorder
+        self._log = log
         self._floods = Floods(recorder)
 
     def take(self, items: Iterable[Item]) -> None:
@@ -110,8 +117,9 @@ class Pipeline:
 
     def _write(self, lines: list[Line]) -> None:
         for line in lines:
-            self.lines += 1
-            self._deliver(line)
+            if line.layer != "activity" or self._log != "operations":
+                self.lines += 1
+                self._deliver(line)
 
 
 def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:

@@ -18,6 +18,7 @@ from ..machines.compiler import Program, compile_behaviors
 from ..machines.model import BehaviorSet
 from ..machines.spec import behavior_names, load_behaviors
 from ..reading.fields import suggestion
+from ..vocabulary import LAYERS
 from .model import COMMAND_LINE, Config
 from .settings import SETTINGS
 
@@ -90,7 +91,8 @@ def _filters(config: Config, names: list[str], behaviors: BehaviorSet, problems:
     """Filters that name what is not there, or that let nothing through."""
     if config.origin("behaviors.folders") == COMMAND_LINE or not names:
         return
-    on = [behavior for behavior in behaviors if behavior.enabled]
+    layers = ("operation",) if config.log == "operations" else LAYERS
+    on = [behavior for behavior in behaviors if behavior.enabled and behavior.layer in layers]
     for sink in config.sinks:
         key = f"sinks.{sink.name}.filter"
         unknown = _unmatched(sink.filter.behavior, names)
