@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Address", "Event", "File", "Held", "Item", "Loss", "Process", "ProcessKey"]
+__all__ = ["Address", "Event", "File", "Held", "Item", "Login", "Loss", "Member", "Process", "ProcessKey"]
 
 ProcessKey = tuple[int, int]  # pid, start: a bare pid is reused, this pair is not
 
@@ -73,6 +73,14 @@ class Address:
         if self.family == "unix":
             return self.host or "unnamed"
         return f"[{self.host}]:{self.port}" if self.family == "inet6" else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The login over the network that a process belongs to: where it came from, and whose it is ("" until known)."""
+
+    remote: Address
+    user: str = ""
 
 
 @dataclass(slots=True)
@@ -141,4 +149,13 @@ class Held:
     since_boot: int = 0  # ns
 
 
-Item = Event | Loss | Held
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that was there before the sensor belongs to a login. Comes before the first event of the process."""
+
+    time: int
+    process: Process
+    login: Login
+
+
+Item = Event | Loss | Held | Member
