@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panorama.event import Event, File
+from panorama.event import Address, Event, File
 
 from .conftest import Told
 from .test_programs import given
@@ -164,9 +164,8 @@ def test_a_program_at_a_connection(
         )
     [event] = started(run)
     own_port, inode = map(int, run.output.split())
-    assert event.remote and event.local
-    assert (event.remote.host, event.remote.port) == (host, port)
-    assert (event.local.host, event.local.port) == (host, own_port)
+    name = "inet6" if ":" in host else "inet"
+    assert (event.remote, event.local) == (Address(name, host, port), Address(name, host, own_port))
     assert (event.protocol, event.session, event.fd) == (protocol, inode, fd)
     assert event.file == File(TRUE, kind="file")
 
@@ -187,7 +186,7 @@ def test_standard_input_comes_first(told: Tell) -> None:
             )
         )
     [event] = started(run)
-    assert event.remote and (event.fd, event.remote.port) == (0, ports[0])
+    assert (event.fd, event.remote) == (0, Address("inet", "127.0.0.1", ports[0]))
 
 
 def test_a_program_at_no_connection(told: Tell) -> None:
@@ -224,5 +223,5 @@ def test_a_shell_for_whoever_listens(told: Tell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         run = told(f"bash -c '/bin/true; /bin/true </dev/null >/dev/null; :' <>/dev/tcp/127.0.0.1/{port} >&0; :")
-    shell = started(run, os.path.realpath("/bin/bash"))
-    assert [event.remote.port if event.remote else 0 for event in [*shell, *started(run)]] == [port, port, 0]
+    shell, there = started(run, os.path.realpath("/bin/bash")), Address("inet", "127.0.0.1", port)
+    assert [event.remote for event in [*shell, *started(run)]] == [there, there, None]
