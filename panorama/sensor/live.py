@@ -273,10 +273,12 @@ class Sensor:
         )
 
     def _named(self, key: ProcessKey) -> Process:
-        """The process with this key; one that nothing is known of by now has no more than that."""
+        """The process with this key; one that has ended by now has no more than what it ran."""
         found = self._process(key[0])
-        close = found is not None and abs(found.start - key[1]) <= _CLOSE
-        return replace(found, start=key[1]) if found and close else Process(*key)
+        if found and abs(found.start - key[1]) <= _CLOSE:
+            return replace(found, start=key[1])
+        image = self.processes.image(key, (0, 0))
+        return Process(*key, exe=image.exe, argv=image.argv)
 
     def _process(self, pid: int) -> Process | None:
         known = self._latest.get(pid)
