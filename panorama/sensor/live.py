@@ -154,7 +154,7 @@ class Sensor:
             if sequence > (due := expected.get(cpu, 0)):
                 items.append(Loss(event.time, cpu, due, sequence - due, event.time - self._offset))
             expected[cpu] = sequence + 1
-            if self._logins and latest.get(process.pid) is not process:
+            if self._logins.untold and latest.get(process.pid) is not process:
                 items += self._logins.members(process, event.time, self._named)
             if self._decoder.held:
                 items += self._held.carried(process, self._decoder.held, event.time)

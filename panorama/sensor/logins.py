@@ -37,21 +37,18 @@ class Logins:
     """
 
     def __init__(self) -> None:
-        self._untold: dict[Started, Login] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._untold)
+        self.untold: dict[Started, Login] = {}
 
     def read(self, running: Mapping[Started, Image], pid: int | None = None) -> None:
         """Finds the logins of these processes, or of that one among them."""
         found = _found(running)
-        self._untold |= {process: login for process, login in found.items() if pid in (None, process[0])}
+        self.untold |= {process: login for process, login in found.items() if pid in (None, process[0])}
 
     def members(self, process: Process, time: int, who: Callable[[ProcessKey], Process]) -> list[Member]:
         """Those of a process and its parent, once each."""
         items = []
         for key in ((process.ppid, process.parent_start), process.key):
-            login = self._untold.pop(started(key), None)
+            login = self.untold.pop(started(key), None)
             if login is not None:
                 items.append(Member(time, process if key == process.key else who(key), login))
         return items

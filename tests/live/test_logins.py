@@ -50,14 +50,16 @@ def public() -> Iterator[Path]:
 
 
 @contextmanager
-def logged_in(server: Sshd, folder: Path, options: str = "", user: str = "root", first: str = ":") -> Iterator[Session]:
+def logged_in(
+    server: Sshd, folder: Path, options: str = "", who: str = "root@127.0.0.1", first: str = ":"
+) -> Iterator[Session]:
     given(folder, "mkfifo gate; chmod 666 gate")
     script = f"cd {folder}; {first}; echo $SSH_CONNECTION $$ > told.new; mv told.new told; read x < gate; mkdir done; :"
-    command = f"exec ssh -p {server.port} {server.options} {options} {user}@127.0.0.1 '{script}'"
+    command = f"exec ssh -p {server.port} {server.options} {options} {who} '{script}'"
     with subprocess.Popen(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL) as client:
         until((folder / "told").exists)
         host, port, _, _, shell = (folder / "told").read_text().split()
-        yield Session(folder, int(shell), Address("inet", host, int(port)))
+        yield Session(folder, int(shell), Address("inet6" if ":" in host else "inet", host, int(port)))
         assert client.wait(20) == 0
 
 
@@ -133,16 +135,16 @@ def test_without_an_audit_uid_it_is_that_of_the_first_program(
     public: Path,
     started: Start,
 ) -> None:
-    """Of a user that only this sshd knows by name."""
+    """Of a user that only this sshd knows by name, over IPv6."""
     passwd = public / "passwd"
     passwd.write_text(Path("/etc/passwd").read_text() + f"guest:x:4711:4711::{public}:/bin/sh\n")
     given(public, f"cp {tmp_path}/ssh/allowed . ; chmod 644 allowed passwd")
     port = free_port()
-    config = f"-f {tmp_path}/ssh/config -o AuthorizedKeysFile={public}/allowed -p {port}"
+    config = f"-f {tmp_path}/ssh/config -o AuthorizedKeysFile={public}/allowed -o ListenAddress=::1 -p {port}"
     script = f"mount --bind {passwd} /etc/passwd; exec /usr/sbin/sshd -D -e {config} 2>{public}/log"
     server = started("unshare", "--mount", "sh", "-c", script)
     wait_for(port)
-    with logged_in(Sshd(port, server.pid, sshd.options), public, user="guest") as session:
+    with logged_in(Sshd(port, server.pid, sshd.options), public, who="guest@::1") as session:
         there = below(server.pid)
         found = members_of(sensed(session), session)
     assert set(found) == there
