@@ -31,9 +31,9 @@ _Connection = tuple[int, Address]  # the socket's inode number, the remote end
 
 
 class Logins:
-    """The logins of the processes that were there before, told of each process when the first is heard of it.
+    """The logins of the processes that were there before, each told when its process is first heard of.
 
-    Not earlier, for only then it is known to the nanosecond when it started, which is part of its name.
+    Not earlier, for only a record has the nanosecond at which a process started, which is part of its key.
     """
 
     def __init__(self) -> None:
@@ -114,9 +114,10 @@ def _sockets(pid: int) -> Iterator[int]:
     """The inode numbers of the sockets a process has open, by descriptor."""
     folder = f"/proc/{pid}/fd"
     for name in sorted(os.listdir(folder), key=int):
-        kind, _, number = os.readlink(f"{folder}/{name}").partition(":")
-        if kind == "socket":
-            yield int(number.strip("[]"))
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            kind, _, number = os.readlink(f"{folder}/{name}").partition(":")
+            if kind == "socket":
+                yield int(number.strip("[]"))
 
 
 def _established(pid: int) -> dict[int, Address]:
