@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from .event import Event, Held, Item, Loss, Process
+from .event import Event, Held, Item, Loss, Member, Process
 from .floods import Floods
 from .ignore import IgnoreRules
 from .machines.compiler import Program
@@ -63,6 +63,8 @@ class Pipeline:
                 elif isinstance(item, Held):
                     self.engine.taint(item)
                     floods.take(item)
+                elif isinstance(item, Member):
+                    self.engine.admit(item)
                 elif keep(item):
                     lines += feed(item)
                     if holding.overflowed != self._early and item.time >= self._early_due:
