@@ -116,7 +116,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`count` records of one cpu never arrived: those with sequence `first` to `first + count - 1`."""
+    """`count` records of one cpu never arrived: those with sequence `first` to `first + count - 1`.
+
+    With cpu -1 they are missing from the trace, and `first` counts its records.
+    """
 
     time: int
     cpu: int

@@ -62,8 +62,9 @@ class Pipeline:
     def _lost(self, loss: Loss) -> Line:
         self.engine.taint(loss)
         self.losses += loss.count
-        words = f"{loss.count} events (cpu {loss.cpu}, sequence {loss.first} to {loss.first + loss.count - 1})"
-        return notice(loss.time, "lost", words, process=self._recorder)
+        which = f"{loss.first} to {loss.first + loss.count - 1}"
+        where = f"cpu {loss.cpu}, sequence {which}" if loss.cpu >= 0 else f"records {which} of the trace"
+        return notice(loss.time, "lost", f"{loss.count} events ({where})", process=self._recorder)
 
     def _told(self, item: Item) -> list[Line]:
         """What is to be said of floods before an item."""
@@ -114,8 +115,11 @@ class Pipeline:
             self._deliver(line)
 
 
-def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:
-    """The pipeline's sums joined with the sensor's, which are also the last line of a trace."""
+def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int, damaged: bool = False) -> Tally:
+    """The pipeline's sums joined with the sensor's, which are also the last line of a trace.
+
+    Of a damaged trace, one that records are missing from, what the sensor saw and nobody got is what they told of.
+    """
     seen, lost, unexplained, held = (_counts(sums, name) for name in ("seen", "lost", "unexplained", "held"))
     tally = pipeline.tally(seen, lost, unexplained, held)
     ignored = sums.get("ignored")
@@ -124,6 +128,8 @@ def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:
             if isinstance(calls, dict):
                 tally.ignored[name] = added(tally.ignored.get(name, {}), calls)
     tally.skipped = skipped
+    if damaged:
+        tally.lost = added(tally.lost, {name: gap for name, gap in tally.missing().items() if gap > 0})
     return tally
 
 

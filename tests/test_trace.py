@@ -90,20 +90,19 @@ def test_a_process_is_written_once_and_defaults_not_at_all() -> None:
     lines = [json.loads(line) for line in written([READ, READ, renamed, READ, Loss(5, 1, 9, 3)]).splitlines()]
     assert lines[1:] == [
         {"process": 1, "pid": 42, "start": 7, "ppid": 1, "user": "alice", "command": "cat"},
-        *[
-            {
-                "event": ["open", "read", "close"],
-                "process": 1,
-                "time": 1000,
-                "calls": {"open": 1, "read": 3, "close": 1},
-                "file": {"path": "/etc/hosts", "inode": 12},
-            }
-        ]
-        * 2,
+        {
+            "event": ["open", "read", "close"],
+            "number": 1,
+            "process": 1,
+            "time": 1000,
+            "calls": {"open": 1, "read": 3, "close": 1},
+            "file": {"path": "/etc/hosts", "inode": 12},
+        },
+        lines[2] | {"number": 2},
         {"process": 2, "pid": 42, "start": 7, "ppid": 1, "user": "alice", "command": "dog"},
-        lines[2] | {"process": 2},
-        lines[2],
-        {"loss": 3, "cpu": 1, "first": 9, "time": 5},
+        lines[2] | {"number": 3, "process": 2},
+        lines[2] | {"number": 4},
+        {"loss": 3, "number": 5, "cpu": 1, "first": 9, "time": 5},
     ]
 
 

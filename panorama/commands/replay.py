@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             pipeline.finish()
         problems += trace.problems
         if arguments.sums:
-            print(said(sums_of(pipeline, end, trace.problems), delivery), file=sys.stderr)
+            print(said(sums_of(pipeline, end, trace.problems, trace.missing > 0), delivery), file=sys.stderr)
     return 1 if problems else 0
 
 

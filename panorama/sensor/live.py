@@ -13,6 +13,7 @@ from dataclasses import replace
 import psutil
 
 from ..event import Event, File, Item, Loss, Process, ProcessKey
+from ..sequence import InOrder
 from ..tally import added
 from .decode import Decoder, Undecodable, file_kind, session_calls, session_steps
 from .held import HeldBack
@@ -62,7 +63,7 @@ class Sensor:
         self._follow = follow
         self._long_open = int(long_open * 1e9)
         self._scan_every = min(_SCAN_EVERY, self._long_open // 2)
-        self._expected: dict[int, int] = {}
+        self._cpus: dict[int, InOrder[None]] = {}
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
         self._held = HeldBack(self.kernel)
@@ -139,7 +140,7 @@ class Sensor:
         items: list[Item] = []
         for tree in self._trees.values():
             tree.forget()
-        decode, expected, latest = self._decoder.decode, self._expected, self._latest
+        decode, cpus, latest = self._decoder.decode, self._cpus, self._latest
         for record in records:
             try:
                 event = decode(record)
@@ -147,9 +148,14 @@ class Sensor:
                 self.skipped += 1
                 continue
             cpu, sequence, process = event.cpu, event.sequence, event.process
-            if sequence > (due := expected.get(cpu, 0)):
-                items.append(Loss(event.time, cpu, due, sequence - due, event.time - self._offset))
-            expected[cpu] = sequence + 1
+            if (order := cpus.get(cpu)) is None:
+                order = cpus[cpu] = InOrder(0)
+            if sequence != order.expected:  # a cpu's records come in order, so what is not here by now is lost
+                items += [
+                    Loss(event.time, cpu, hole.first, hole.count, event.time - self._offset)
+                    for hole in order.skip(sequence)
+                ]
+            order.expected = sequence + 1
             if self._decoder.held:
                 items += self._held.carried(process, self._decoder.held, event.time)
                 self._decoder.held = None
