@@ -118,7 +118,8 @@ class Event:
 class Loss:
     """`count` records of one cpu never arrived: those with sequence `first` to `first + count - 1`.
 
-    With cpu -1 they are missing from the trace, and `first` counts its records.
+    With cpu -1 they are missing from the trace, and `first` counts its records. With `count` 0 it is only known that
+    some are missing; which will be told.
     """
 
     time: int

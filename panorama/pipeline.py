@@ -49,7 +49,7 @@ class Pipeline:
                 if floods:
                     lines += self._told(item)
                 if isinstance(item, Loss):
-                    lines.append(self._lost(item))
+                    lines += self._lost(item)
                 elif isinstance(item, Held):
                     self.engine.taint(item)
                     floods.take(item)
@@ -59,12 +59,14 @@ class Pipeline:
                     lines += self.engine.advance(item.time)
             self._write(lines)
 
-    def _lost(self, loss: Loss) -> Line:
+    def _lost(self, loss: Loss) -> list[Line]:
         self.engine.taint(loss)
         self.losses += loss.count
+        if not loss.count:
+            return []
         which = f"{loss.first} to {loss.first + loss.count - 1}"
         where = f"cpu {loss.cpu}, sequence {which}" if loss.cpu >= 0 else f"records {which} of the trace"
-        return notice(loss.time, "lost", f"{loss.count} events ({where})", process=self._recorder)
+        return [notice(loss.time, "lost", f"{loss.count} events ({where})", process=self._recorder)]
 
     def _told(self, item: Item) -> list[Line]:
         """What is to be said of floods before an item."""

@@ -273,3 +273,20 @@ def with_pids(item: Item, pids: dict[ProcessKey, int]) -> Item:
 def named_back(line: Line, originals: dict[ProcessKey, int]) -> Line:
     key = line.process.key
     return replace(line, process=replace(line.process, pid=originals.get(key, key[0])))
+
+
+@every_trace
+def test_that_something_was_lost_casts_doubt_before_it_is_known_what(name: str, gullible: Program) -> None:
+    """The same lines and no more; what goes on over time is certain no longer."""
+    full, _ = whole(name, gullible)
+    for seed in SEEDS:
+        lines = lines_of(name)
+        at = random.Random(f"{name} {seed}").choice(events_of(lines))
+        number, time = lines[at]["number"], lines[at]["time"]
+        loss = {"loss": 0, "number": number, "cpu": -1, "first": 0, "time": time}
+        moved = [line | {"number": line["number"] + 1} if "number" in line else line for line in lines[at:]]
+        found, tally, _ = run([*lines[:at], loss, *moved], gullible)
+        assert said(found) == full, seed
+        assert not tally.missing(), seed
+        doubtful = [line for line in found if line.behavior in GULLIBLE and line.time > time]
+        assert {line.certainty for line in doubtful} <= {"partial"}, seed

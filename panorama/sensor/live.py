@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -63,7 +63,8 @@ class Sensor:
         self._follow = follow
         self._long_open = int(long_open * 1e9)
         self._scan_every = min(_SCAN_EVERY, self._long_open // 2)
-        self._cpus: dict[int, InOrder[None]] = {}
+        self._cpus: defaultdict[int, InOrder[None]] = defaultdict(lambda: InOrder(0))
+        self._lost_records = 0
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
         self._held = HeldBack(self.kernel)
@@ -108,6 +109,7 @@ class Sensor:
         records = self.kernel.records(min(timeout, max(0, min(due, self._held.due) - now) / 1e9))
         self._keep_time()
         items = self._decode(records)
+        items = self._newly_lost(items) + items
         if not self.kernel.behind:
             items += self._held.found(time.time_ns(), self._named)
         now = time.monotonic_ns()
@@ -126,7 +128,10 @@ class Sensor:
         self._held.look(time.monotonic_ns())
         while records := self.kernel.take():
             items += self._decode(records)
-        items += self._held.found(time.time_ns(), self._named)
+        now = time.time_ns()
+        for cpu, sequence in enumerate(self.kernel.sequences()):
+            items += self._missing(cpu, sequence, now)
+        items += self._held.found(now, self._named)
         for session in self.kernel.open_sessions():
             items += self._left_open(session)
         return items
@@ -148,14 +153,9 @@ class Sensor:
                 self.skipped += 1
                 continue
             cpu, sequence, process = event.cpu, event.sequence, event.process
-            if (order := cpus.get(cpu)) is None:
-                order = cpus[cpu] = InOrder(0)
-            if sequence != order.expected:  # a cpu's records come in order, so what is not here by now is lost
-                items += [
-                    Loss(event.time, cpu, hole.first, hole.count, event.time - self._offset)
-                    for hole in order.skip(sequence)
-                ]
-            order.expected = sequence + 1
+            if sequence != cpus[cpu].expected:
+                items += self._missing(cpu, sequence, event.time)
+            cpus[cpu].expected += 1
             if self._decoder.held:
                 items += self._held.carried(process, self._decoder.held, event.time)
                 self._decoder.held = None
@@ -172,6 +172,23 @@ class Sensor:
                 if session.pid in gone:
                     self._give_up(session)
         return items
+
+    def _missing(self, cpu: int, sequence: int, now: int) -> list[Item]:
+        """What is missing before this record of a cpu: its records come in order, what is not here by now is lost."""
+        holes = self._cpus[cpu].skip(sequence)
+        return [Loss(now, cpu, hole.first, hole.count, now - self._offset) for hole in holes]
+
+    def _newly_lost(self, items: list[Item]) -> list[Item]:
+        """Something was lost since the last look, and may belong before any of these.
+
+        Of which cpu shows its next record, but by then others may have said what the lost one would have changed.
+        """
+        lost = self.kernel.lost()
+        if lost == self._lost_records:
+            return []
+        self._lost_records = lost
+        now = time.time_ns()
+        return [Loss(items[0].time if items else now, -1, 0, 0, now - self._offset)]
 
     def _give_up(self, session: OpenSession) -> None:
         """A session whose process is gone: its file has no name any more, so its syscalls are lost."""
