@@ -12,6 +12,7 @@ from .floods import Floods
 from .ignore import IgnoreRules
 from .machines.compiler import Program
 from .machines.engine import Engine
+from .machines.runner import Watcher
 from .output.line import Line
 from .output.notice import notice
 from .tally import Tally, added
@@ -29,9 +30,14 @@ class Pipeline:
     """
 
     def __init__(
-        self, program: Program, rules: IgnoreRules, deliver: Callable[[Line], None], recorder: Process | None = None
+        self,
+        program: Program,
+        rules: IgnoreRules,
+        deliver: Callable[[Line], None],
+        recorder: Process | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
-        self.engine = Engine(program)
+        self.engine = Engine(program, watcher=watcher)
         self.rules = rules
         self.lines = 0
         self.losses = 0  # records that never came

@@ -105,7 +105,7 @@ def expected(name: str, debug: bool = False) -> bytes:
 def test_version_and_help() -> None:
     assert panorama("--version").stdout == b"panorama 0.1.0\n"
     overview = panorama("--help").stdout.decode()
-    for word in ("run", "watch", "record", "replay", "doctor"):
+    for word in ("run", "watch", "record", "replay", "explain", "doctor"):
         assert f"\n    {word} " in overview
         found = panorama(word, "--help")
         assert found.returncode == 0
@@ -125,7 +125,7 @@ def test_version_and_help() -> None:
         (["wach"], "there is no command 'wach'; did you mean 'watch'?"),
         (
             ["xyzzy"],
-            "there is no command 'xyzzy'; there are run, watch, record, replay, status, config, verify, doctor",
+            "there is no command 'xyzzy'; there are run, watch, record, replay, explain, status, config, verify, doctor",
         ),
         (
             ["run", "--format", "jsn"],
