@@ -112,7 +112,9 @@ class Pipeline:
             unexplained=added(unexplained, counted.unexplained),
             held=held,
             lost=lost,
+            waiting=dict(counted.held()),
             lines=self.lines,
+            early=getattr(getattr(self.engine, "holding", None), "overflowed", 0),
         )
 
     def _write(self, lines: list[Line]) -> None:
