@@ -131,7 +131,7 @@ class Pipeline:
             lost=lost,
             waiting=dict(counted.held()),
             lines=self.lines,
-            early=getattr(getattr(self.engine, "holding", None), "overflowed", 0),
+            early=self.engine.holding.overflowed,
         )
 
     def _write(self, lines: list[Line]) -> None:

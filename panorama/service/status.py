@@ -51,7 +51,7 @@ def status(started: float, loop: Loop) -> Facts:
             "in_machines": tally.waiting,
         },
         "machines": len(engine),
-        "operations": {"held": len(getattr(engine, "holding", ())), "early": tally.early},
+        "operations": {"held": len(engine.holding), "early": tally.early},
         "lines": tally.lines,
         "sequence": delivery.sequence,
         "losses": {
