@@ -21,8 +21,9 @@ from panorama.commands.options import Loaded
 from panorama.demand import demand_of
 from panorama.errors import CannotSense
 from panorama.event import Event, File, Loss
-from panorama.ignore import load_ignore
+from panorama.ignore import IgnoreRules, load_ignore
 from panorama.machines.compiler import compile_behaviors
+from panorama.machines.model import BehaviorSet
 from panorama.machines.spec import load_behaviors
 from panorama.output.line import Line, Part
 from panorama.output.objects import object_text
@@ -64,18 +65,22 @@ def words(line: Line) -> str:
 
 
 class Watcher:
-    """The session's sensor, and a way to run something under it."""
+    """A sensor for a set of behaviors, and a way to run something under it. `log` is what `run` tells."""
 
-    def __init__(self, loaded: Loaded, sensor: Sensor) -> None:
-        self.loaded = loaded
+    def __init__(self, behaviors: BehaviorSet, rules: IgnoreRules, sensor: Sensor, log: str) -> None:
+        self.loaded = Loaded(compile_behaviors(behaviors), rules)
         self.sensor = sensor
+        self._operations = compile_behaviors(behaviors.of(("operation",)))
+        self._log = log
 
     def run(
-        self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1, log: str = "operations"
+        self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1, log: str | None = None
     ) -> Told:
         """Runs a script in bash under watch until it and its descendants have ended, and what `also` did meanwhile."""
         told = Told()
-        pipeline = Pipeline(self.loaded.program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append, log=log)
+        log = log or self._log
+        program = self._operations if log == "operations" else self.loaded.program
+        pipeline = Pipeline(program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append, log=log)
         self.drain()
         gate, opener = os.pipe()
         begun, begins = os.pipe()  # the shell says that it is one: its own exec is over before it is followed
@@ -135,12 +140,13 @@ class Watcher:
         return len(items)
 
 
-def open_sensor(behaviors: list[Path], enable: tuple[str, ...] = ()) -> Watcher:
-    program = compile_behaviors(load_behaviors(behaviors))
+def open_sensor(behaviors: list[Path], log: str = "all") -> Watcher:
+    found = load_behaviors(behaviors)
     rules = load_ignore(BEHAVIORS / "ignore.yaml")
-    sensor = Sensor(demand_of(program, rules), lambda event: rules.match(event) is not None, follow=True)
+    demand = demand_of(compile_behaviors(found), rules)
+    sensor = Sensor(demand, lambda event: rules.match(event) is not None, follow=True)
     sensor.start()
-    return Watcher(Loaded(program, rules), sensor)
+    return Watcher(found, rules, sensor, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -154,7 +160,7 @@ def _able() -> None:
 
 @pytest.fixture(scope="session")
 def watcher() -> Iterator[Watcher]:
-    found = open_sensor([BEHAVIORS])
+    found = open_sensor([BEHAVIORS], "operations")
     yield found
     found.sensor.kernel.close()
 

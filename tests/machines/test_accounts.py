@@ -69,9 +69,9 @@ def test_all_that_was_seen_is_somewhere_at_every_moment(
 
     for event, fate in zip(stream, fates, strict=False):
         pipeline.take([kernel.send(event, fate)])
-        assert elsewhere() == dict(pipeline.engine.accounts.held())
+        assert elsewhere() == {}
     pipeline.advance(stream[-1].time + 5 * SECOND)
-    assert elsewhere() == dict(pipeline.engine.accounts.held())
+    assert elsewhere() == {}
     pipeline.finish()
     assert elsewhere() == {}
     assert pipeline.lines == len(lines)
