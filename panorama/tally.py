@@ -37,7 +37,7 @@ class Tally:
     so_far: bool = False  # not the end: what is nowhere is under way
     lines: int = 0
     early: int = 0  # operations that were written although a machine had them, because too many were held
-    skipped: int = 0  # records or trace lines that did not decode
+    skipped: int = 0  # records or trace lines that did not decode, came again or too late
 
     def missing(self) -> dict[str, int]:
         """By trigger, what was seen and is nowhere; empty if the sums are right."""
@@ -76,7 +76,7 @@ class Tally:
         if self.early:
             said.append(("early", f"{self.early} operations, written while a machine had them: too many were held"))
         if self.skipped:
-            said.append(("skipped", f"{self.skipped} records that did not decode"))
+            said.append(("skipped", f"{self.skipped} records that did not decode, came again or too late"))
         return said
 
     def text(self) -> str:
