@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real activity: which lines are written of it, and how the one line shows what it stands for."""
+"""A real activity: which lines are written of it, how the one line shows what it stands for, and a login in records."""
 
 from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from panorama.paths import BEHAVIORS
 
-from .test_commands import panorama, words
+# these are fixtures: running, sshd
+from .test_commands import Running, panorama, running, until, words  # noqa: F401
+from .test_logins import logged_in
+from .test_network import Sshd, sshd  # noqa: F401
 
 pytestmark = pytest.mark.live
 
@@ -92,3 +98,26 @@ def test_the_line_shows_what_it_stands_for(tmp_path: Path, options: tuple[str, .
         (each.get("cpu", 0), each["sequence"]): each["event"] for each in map(json.loads, trace) if "sequence" in each
     }
     assert [events[cpu, sequence][-1] for cpu, sequence in ids] == ["close", "close", "unlink"]
+
+
+def test_a_record_has_the_login_that_it_was_done_in(
+    sshd: Sshd,  # noqa: F811
+    tmp_path: Path,
+    options: tuple[str, ...],
+    running: Callable[..., Running],  # noqa: F811
+) -> None:
+    """One that had begun before: what its shell does is from there, and is root's; what is done here is of no login."""
+    work = tmp_path / "work"
+    work.mkdir()
+    log = tmp_path / "log"
+    with logged_in(sshd, work) as session:
+        run = running("run", *options, "--format", "json", "-s", f"file:{log}")
+        subprocess.run(["mkdir", tmp_path / "outside"], check=True)
+        session.go_on()
+        until(lambda: f"{work}/done" in log.read_text(), "the line")
+    assert run.stop(signal.SIGTERM) == 0
+    records = [json.loads(text) for text in log.read_text().splitlines()]
+    made = {each["file"]["path"]: each.get("session") for each in records if each["verb"] == "mkdir"}
+    remote = {"host": session.remote.host, "port": session.remote.port}
+    assert made[f"{work}/done"] == {"remote": remote, "user": "root"}
+    assert made[f"{tmp_path}/outside"] is None
