@@ -25,7 +25,7 @@ def test_at_the_end_everything_is_somewhere() -> None:
         "  unexplained  5 open, 4 close",
         "  held back    6 write",
         "  lost         7 read",
-        "  skipped      2 records that did not decode",
+        "  skipped      2 records that did not decode, came again or too late",
     ]
 
 

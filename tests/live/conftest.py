@@ -21,9 +21,8 @@ from panorama.commands.options import Loaded
 from panorama.demand import demand_of
 from panorama.errors import CannotSense
 from panorama.event import Event, File, Loss
-from panorama.ignore import IgnoreRules, load_ignore
-from panorama.machines.compiler import compile_behaviors
-from panorama.machines.model import BehaviorSet
+from panorama.ignore import load_ignore
+from panorama.machines.compiler import Program, compile_behaviors
 from panorama.machines.spec import load_behaviors
 from panorama.output.line import Line, Part
 from panorama.output.objects import object_text
@@ -67,10 +66,10 @@ def words(line: Line) -> str:
 class Watcher:
     """A sensor for a set of behaviors, and a way to run something under it. `log` is what `run` tells."""
 
-    def __init__(self, behaviors: BehaviorSet, rules: IgnoreRules, sensor: Sensor, log: str) -> None:
-        self.loaded = Loaded(compile_behaviors(behaviors), rules)
+    def __init__(self, loaded: Loaded, operations: Program, sensor: Sensor, log: str) -> None:
+        self.loaded = loaded
         self.sensor = sensor
-        self._operations = compile_behaviors(behaviors.of(("operation",)))
+        self._operations = operations
         self._log = log
 
     def run(
@@ -141,12 +140,12 @@ class Watcher:
 
 
 def open_sensor(behaviors: list[Path], log: str = "all") -> Watcher:
-    found = load_behaviors(behaviors)
+    program = compile_behaviors(load_behaviors(behaviors))
+    operations = compile_behaviors(load_behaviors(behaviors, activities=False))
     rules = load_ignore(BEHAVIORS / "ignore.yaml")
-    demand = demand_of(compile_behaviors(found), rules)
-    sensor = Sensor(demand, lambda event: rules.match(event) is not None, follow=True)
+    sensor = Sensor(demand_of(program, rules), lambda event: rules.match(event) is not None, follow=True)
     sensor.start()
-    return Watcher(found, rules, sensor, log)
+    return Watcher(Loaded(program, rules), operations, sensor, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
