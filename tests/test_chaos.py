@@ -59,6 +59,23 @@ GULLIBLE = {
         - {trigger: [mkdir, create, link, read, exec], source: idle, dest: half}
         - {trigger: [mkdir, create, link, read, chmod], source: half, emit: "pair {file}"}
         """,
+    "path": """
+        - {trigger: [create, cover, write, read], source: idle, dest: used, save: {first: command}}
+        - {trigger: [read, rename, chmod, remove], source: used, emit: "path {file} {first} {command}"}
+        """,
+    "count": """
+        - {trigger: exec, source: idle, dest: counting, gather: {names: file}}
+        - {trigger: [create, cover, read], source: counting, dest: counting, gather: {names: file}}
+        - {trigger: [rename, chmod, connect], source: counting, dest: counting, anew: true, gather: {names: file}}
+        - {trigger: exit, source: counting, emit: "count {names} {names.count}"}
+        """,
+    "login": """
+        - {trigger: accept, source: idle, login: remote}
+        - {trigger: [create, read, exec], source: idle, conditions: {origin: "0.0.0.0/0"}, emit: "login {file} {origin}"}
+        """,
+    "peer": """
+        - {trigger: [create, read], source: idle, conditions: {peer: "0.0.0.0/0"}, emit: "peer {file} {peer}"}
+        """,
 }
 
 
@@ -74,7 +91,8 @@ def gullible(tmp_path_factory: pytest.TempPathFactory) -> Program:
     folder = tmp_path_factory.mktemp("behaviors")
     for name, transitions in GULLIBLE.items():
         states = "states: {made: {timeout: 1ms}}\n" if name == "silence" else ""
-        head = f"behavior: {name}\nsummary: For tests.\nlayer: activity\nper: process\ninitial: idle\n"
+        per = "path" if name == "path" else "process"
+        head = f"behavior: {name}\nsummary: For tests.\nlayer: activity\nper: {per}\ninitial: idle\n"
         (folder / f"{name}.yaml").write_text(f"{head}{states}transitions:\n{transitions}")
     return program(folder)
 
