@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line. The only place that turns errors into messages and exit statuses.
 
-0 fine; 1 a trace had lines that did not decode or are missing, or another error; 2 wrong options or files; 3 eBPF cannot
-be used. `watch` and `record` pass their command's status on.
+0 fine; 1 a trace had lines that did not decode or are missing, or another error; 2 wrong options or files; 3 eBPF
+cannot be used. `watch` and `record` pass their command's status on.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Address", "Event", "File", "Held", "Item", "Login", "Loss", "Process", "ProcessKey"]
+__all__ = ["Address", "Event", "File", "Held", "Item", "Login", "Loss", "Member", "Process", "ProcessKey"]
 
 ProcessKey = tuple[int, int]  # pid, start: a bare pid is reused, this pair is not
 
@@ -157,4 +157,13 @@ class Held:
     since_boot: int = 0  # ns
 
 
-Item = Event | Loss | Held
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that was there before the sensor belongs to a login. Comes before the first event of the process."""
+
+    time: int
+    process: Process
+    login: Login
+
+
+Item = Event | Loss | Held | Member

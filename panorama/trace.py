@@ -6,7 +6,8 @@
     {"event": ["open", "read", "close"], "number": 1, "process": 1, "time": ..., "file": {"path": "/etc/hosts"}, ...}
     {"loss": 3, "number": 2, "cpu": 0, "first": 117, "time": ...}
     {"held": 4211, "number": 3, "process": 1, "rate": 5000, "time": ...}
-    {"end": {"seen": {"open": 1}, "lost": {}}, "number": 4}
+    {"login": {"remote": {"family": "inet", ...}, "user": "alice"}, "number": 4, "process": 1, "time": ...}
+    {"end": {"seen": {"open": 1}, "lost": {}}, "number": 5}
 
 A process is written out before its first event; another value of it (after an exec) gets another number. Attributes
 that have their default are left out; names and values are those of event.py, so this module lists none of them. Text
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from .errors import InputError, Problem, SinkError
-from .event import Event, Held, Item, Loss, Process
+from .event import Event, Held, Item, Login, Loss, Member, Process
 from .plain import checked, inner, made, nearest, plain, scalars
 from .restore import Restored
 from .vocabulary import TRIGGERS
@@ -98,6 +99,10 @@ class TraceWriter:
             who = {"process": self._number(item.process)} if item.process else {}
             self._line({"held": data.pop("count"), "number": self._numbered()} | who | data)
             return
+        if isinstance(item, Member):
+            who = {"process": self._number(item.process), "time": item.time}
+            self._line({"login": plain(item.login), "number": self._numbered()} | who)
+            return
         del data["triggers"]
         process = self._number(item.process)
         self._line({"event": item.triggers, "number": self._numbered(), "process": process} | data)
@@ -142,7 +147,7 @@ def create_trace(path: str | Path, header: TraceHeader) -> TraceWriter:
 
 
 class Trace:
-    """An opened trace: iterate over it once for its events, losses and what was held back, in order.
+    """An opened trace: iterate over it once for its events, losses, logins and what was held back, in order.
 
     A line that does not decode or is not in its place is told to `on_problem`, counted in `problems` and skipped.
     `missing` counts the records that should be there and are not. `end` has the counters of the last line once it was
@@ -236,6 +241,8 @@ class Trace:
             return self._usual(data) or self._event(_object(text))
         if "held" in data:
             return self._held(data)
+        if "login" in data:
+            return self._member(data)
         if "process" in data:
             number = data.pop("process")
             if len(self._processes) >= self._most_processes:
@@ -247,7 +254,7 @@ class Trace:
         elif "end" in data:
             self.end, self._last = checked(data["end"], dict[str, Any], "end"), self._number
         else:
-            raise ValueError("neither event, process, loss, held nor end")
+            raise ValueError("neither event, process, loss, held, login nor end")
         return None
 
     def _usual(self, data: dict[str, Any]) -> Event | None:
@@ -283,6 +290,14 @@ class Trace:
         if not 0 <= held.time <= _LAST_NS:
             raise ValueError("a time before 1970 or after 2262")
         return held
+
+    def _member(self, data: dict[str, Any]) -> Member:
+        data["login"] = made(Login, checked(data["login"], dict[str, Any], "login"))
+        data["process"] = self._known(data.get("process"))
+        member: Member = made(Member, data)
+        if not 0 <= member.time <= _LAST_NS:
+            raise ValueError("a time before 1970 or after 2262")
+        return member
 
     def _known(self, number: Any) -> Process:
         if checked(number, int, "process") not in self._processes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ..event import Event, ProcessKey
-from ..output.line import Line, Part
+from ..output.line import MOST_OPERATIONS, Line, Part
 from .accounts import Accounts
 from .compiler import Layer
 from .holding import Holding
@@ -87,7 +87,7 @@ class Activities(Runner):
             return
         machine.operations.append(evidence.line)
         machine.count += 1
-        if len(machine.operations) > MOST_EVENTS:
+        if len(machine.operations) > MOST_OPERATIONS:
             gone = machine.operations.pop(0)
             if machine.table.sure[machine.state]:
                 self.holding.tell([gone])

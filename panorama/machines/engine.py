@@ -15,7 +15,7 @@ How events reach machines (to which of them: routing.py):
 
 from __future__ import annotations
 
-from ..event import Event, Held, Login, Loss, Process
+from ..event import Event, Held, Loss, Member, Process
 from ..output.line import Line
 from ..vocabulary import LIFE
 from .accounts import Accounts
@@ -99,9 +99,9 @@ class Engine:
                 runner.renamed(event.process.key, event.file.path, event.to.path)
         return self._written()
 
-    def admit(self, process: Process, login: Login) -> None:
-        """The process belonged to a login before its first event."""
-        self._scene.lineage.admit(process, login)
+    def admit(self, member: Member) -> None:
+        """A process belongs to a login that nobody has seen."""
+        self._scene.lineage.admit(member.process, member.login)
 
     def advance(self, time: int) -> list[Line]:
         """The lines of the timeouts that have run out by then."""

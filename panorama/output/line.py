@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from ..event import Address, Event, File, Login, Process
 
-__all__ = ["SEVERITIES", "Gathered", "Line", "Part"]
+__all__ = ["MOST_OPERATIONS", "SEVERITIES", "Gathered", "Line", "Part"]
 
 # syslog's names (RFC 5424, table 2), most severe first; the index is the numeric severity
 SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug")
+
+MOST_OPERATIONS = 256  # that a line keeps as its evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,8 @@ def behavior(draw: st.DrawFn, name: str, layer: str, per: str, triggers: tuple[s
     transitions = [first, *draw(st.lists(_transition(triggers, saved, verbs), min_size=1, max_size=6))]
     transitions[0]["save"] = {name: _SAVES[name][0] for name in saved if name in _SAVES}
     transitions[0]["gather"] = {name: _GATHERS[name][0] for name in saved if name in _GATHERS}
-    if layer == "activity" and draw(st.booleans()):
-        if per == "process":
-            transitions.append({"trigger": "exit", "source": list(_STATES[1:]), "emit": f"{verbs[0]} at the end"})
+    if (layer, per) == ("activity", "process") and draw(st.booleans()):
+        transitions.append({"trigger": "exit", "source": list(_STATES[1:]), "emit": f"{verbs[0]} at the end"})
     for state in waiting:
         timed = draw(_transition(("timeout",), saved, verbs))
         if draw(st.booleans()):
