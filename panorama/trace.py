@@ -100,8 +100,9 @@ class TraceWriter:
             self._line({"held": data.pop("count"), "number": self._numbered()} | who | data)
             return
         if isinstance(item, Member):
-            who = {"process": self._number(item.process), "time": item.time}
-            self._line({"login": plain(item.login), "number": self._numbered()} | who)
+            process = self._number(item.process)
+            number = self._numbered()
+            self._line({"login": plain(item.login), "number": number, "process": process, "time": item.time})
             return
         del data["triggers"]
         process = self._number(item.process)
