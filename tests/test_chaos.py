@@ -353,6 +353,12 @@ def sensed(lines: list[JsonLine], dice: random.Random) -> tuple[list[JsonLine], 
             if cpu in due and counts(line):
                 first = due.pop(cpu)
                 told.append({"loss": line.get("sequence", 0) - first, "number": 0, "cpu": cpu, "first": first} | loss)
+        if "end" in line:
+            time = line["end"]["time"]
+            told += [
+                {"loss": 1, "number": 0, "cpu": cpu, "first": first, "time": time, "since_boot": time - offset}
+                for cpu, first in due.items()
+            ]
         told.append(line)
     numbered, number = [], 0
     for line in told:
