@@ -105,7 +105,7 @@ def expected(name: str, debug: bool = False) -> bytes:
 def test_version_and_help() -> None:
     assert panorama("--version").stdout == b"panorama 0.1.0\n"
     overview = panorama("--help").stdout.decode()
-    for word in ("run", "watch", "record", "replay", "doctor"):
+    for word in ("run", "watch", "record", "replay", "explain", "doctor"):
         assert f"\n    {word} " in overview
         found = panorama(word, "--help")
         assert found.returncode == 0
@@ -125,7 +125,7 @@ def test_version_and_help() -> None:
         (["wach"], "there is no command 'wach'; did you mean 'watch'?"),
         (
             ["xyzzy"],
-            "there is no command 'xyzzy'; there are run, watch, record, replay, status, config, verify, doctor",
+            "there is no command 'xyzzy'; there are run, watch, record, replay, explain, status, config, verify, doctor",
         ),
         (
             ["run", "--format", "jsn"],
@@ -134,6 +134,10 @@ def test_version_and_help() -> None:
         (
             ["run", "--long-open", "nan"],
             "argument --long-open: 'nan' is not a number of seconds; see: panorama run --help",
+        ),
+        (
+            ["replay", "--log", "activites", "t"],
+            "argument --log: there is no kind of line 'activites'; did you mean 'activities'?; see: panorama replay --help",
         ),
         (["run", "-s", "sylog"], "unknown sink 'sylog'; did you mean 'syslog'?"),
         (["run", "-s", "file:"], "sink 'file' needs a path: file:/var/log/panorama.log"),
@@ -241,8 +245,11 @@ def test_a_newer_trace_is_refused(trace: Path) -> None:
 
 
 def test_who_closes_the_pipe_is_not_told(trace: Path) -> None:
+    *_, last = lines = trace.read_text().splitlines()
+    event, end = json.loads(lines[2]), json.loads(last)["number"]
     with trace.open("a") as file:
-        file.write(trace.read_text().splitlines()[2] + "\n" + (trace.read_text().splitlines()[2] + "\n") * 20000)
+        for number in range(end + 1, end + 20000):
+            file.write(json.dumps(event | {"number": number}) + "\n")
     command = f"'{PANORAMA}' replay '{trace}' | head -n 1; echo ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
     assert found.stderr == b""
