@@ -137,7 +137,7 @@ def test_however_many_there_are_it_is_one_line(told: Tell, tmp_path: Path) -> No
     """Of trees with hundreds of files: each program has one line, under `activities` that one alone, with the counts."""
     given(tmp_path, COUNTED)
     run = told(
-        "tar cf d.tar d; cp -r d e; find d -type f | xargs cat > all; find e -type f | xargs -n 1000 grep -c 5 > /dev/null;"
+        "tar cf d.tar d; cp -r d e; cat d/*/* > all; find e -type f | xargs -n 1000 grep -c 5 > /dev/null;"
         "gzip -r e; rm -r d; tar xf d.tar; zip -qr d.zip d; rm -r d; unzip -q d.zip; true",
         log="activities",
     )
