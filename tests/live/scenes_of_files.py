@@ -360,7 +360,7 @@ RENAMED = {
             "archive ? ? -> t.tar",
             "archive ? ? -> t.tgz",
             "extract d (3 names) <- t.tar",
-            "extract d (3 names) <- t.tgz",
+            "extract ? ? (2 names) <- t.tgz",
         ],
     ),
     "zip": ("echo 1 > 1", "tool -q z.zip 1; tool -q z.zip tool", ["archive 1 -> z.zip", "archive tool -> z.zip"]),
