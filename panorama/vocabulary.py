@@ -155,6 +155,7 @@ FIELDS: dict[str, Field] = {
     "command": Field("text", "the process's name (comm)", attrgetter("process.command")),
     "exe": Field("path", "absolute path of the executable", lambda e: e.process.exe or None),
     "parent_exe": Field("path", "what the parent ran when it made the process", lambda e: e.process.parent_exe or None),
+    "parent_exe": Field("path", "what the parent ran when it made the process", lambda e: e.process.parent_exe or None),
     "ancestor": Field("paths", "what an ancestor of the process runs: any of them", lambda e: e.ancestors or None),
     "user": Field("text", "the real user's name", attrgetter("process.user")),
     "uid": Field("number", "the real uid", attrgetter("process.uid")),

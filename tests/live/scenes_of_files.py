@@ -306,15 +306,13 @@ OTHERS = {
     "make": (
         "echo 'int f(void) { return 1; }' > f.c; echo 'int f(void); int main(void) { return f() - 1; }' > m.c;"
         "printf 'm: f.o m.o\\n\\tgcc -o $@ $^\\nclean:\\n\\trm -f m *.o\\n' > Makefile",
-        "make -s; make -s clean; gcc -o n f.c m.c",
+        "make -s; make -s clean; gcc -c f.c m.c; gcc -o n f.o m.o",
         [
-            "cc compile f.c -> f.o",
-            "cc compile m.c -> m.o",
-            "gcc compile f.o m.o -> m",
             "make build f.o m.o m",
             "rm delete m f.o m.o",
             "make run Makefile",
-            "gcc compile f.c m.c -> n",
+            "gcc compile f.c m.c -> f.o m.o",
+            "gcc compile f.o m.o -> n",
         ],
     ),
     "git": (
