@@ -202,6 +202,24 @@ SCENES = {
         'time.sleep(2.5)\nos.write(a, b"more")\ntime.sleep(1)\nos.close(a)\nos.close(b)\n.',
         options=("--long-open", "1"),
     ),
+    "split-and-join": Scene(
+        "a file cut into pieces, put together again, packed and removed, by programs under their names and under another",
+        "split -l 40 s; cat xa? > back; cp back copy; ./tool -q copy; rm xa? s; rm -r d",
+        "seq 100 > s; mkdir -p d/e; touch d/1 d/e/2; cp /usr/bin/xz tool",
+    ),
+    "git": Scene(
+        "a change recorded in a branch, looked at, and taken back",
+        "cd r; echo 2 > f; git commit -qam two; git status; git checkout -q HEAD~1",
+        "git init -q r; cd r; git config user.name alice; git config user.email alice@demo; echo 1 > f; git add f; git commit -qm one",
+    ),
+    "long-copy": Scene(
+        "a copy that takes longer than the limit (`--long-open 1`) and is told of in between",
+        "python3 -IS copy.py",
+        "head -c 1000000 /dev/zero > a; cat > copy.py <<'.'\n"
+        'import time\na = open("a", "rb", 0)\nb = open("b", "wb", 0)\nwhile data := a.read(100000):\n    b.write(data)\n'
+        "    time.sleep(0.3)\n.",
+        options=("--long-open", "1"),
+    ),
     "fork-and-redirect": Scene(
         "pipelines, subshells, groups, redirections of every kind, a background job, a here document",
         "cat a > b; cat a >> b; cat < a > c; cat a b | sort | uniq > d; (cat a; (cat b)) > e; { cat a; cat b; } > f\n"
