@@ -7,8 +7,9 @@
  * A record is this struct followed by four texts, whose lengths are the *_size fields, in this order:
  *   file_base  names from a directory entry up to the root, each ended by NUL, the leaf first
  *   file_text  a path as the program gave it, relative to file_base; or argv; or a UNIX address
- *   to_base    the same two for the new name of rename and link, or see FLAG_MADE
+ *   to_base    the same two for the new name of rename and link; or for the path that was executed; or see FLAG_MADE
  *   to_text    a symbolic link's target, or this end's UNIX address
+ * An exec whose standard input, or else output, is a connection has that one's ends, and is of the mode of a socket.
  */
 #define COMMAND_SIZE 16
 #define ADDRESS_SIZE 16

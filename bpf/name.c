@@ -106,6 +106,16 @@ INLINE u32 append_text(struct record *r, u32 used, s32 size, char *text, u64 use
 	return (u32)n & (PATH_ROOM * 2 - 1);
 }
 
+/* Appends the names of the second path, where r->walk stands; gives how much of tail there is then. */
+INLINE u32 record_other(struct record *r, u32 used)
+{
+	r->walk.used = used;
+	path_walk(r);
+	r->event.to_base_size = r->walk.used - used;
+	r->event.flags |= r->walk.flags * (FLAG_TO_CUT / FLAG_FILE_CUT);
+	return r->walk.used & TAIL_MASK;
+}
+
 /* The file that this process has made and still has open, for user space to compare names with. */
 INLINE bool path_of_last_made(struct record *r)
 {
@@ -187,13 +197,8 @@ int exit_unlink(struct leave *ctx)
 	} else if (trigger == CHMOD || trigger == CHOWN) {
 		other = path_of_last_made(r);
 	}
-	if (other) {
-		r->walk.used = used;
-		path_walk(r);
-		e->to_base_size = r->walk.used - used;
-		e->flags |= r->walk.flags * (FLAG_TO_CUT / FLAG_FILE_CUT);
-		used = r->walk.used & TAIL_MASK;
-	}
+	if (other)
+		used = record_other(r, used);
 	if (p->to_at) {
 		e->to_text_size = append_text(r, used, p->to_size, p->to, p->to_at);
 		used = (used + e->to_text_size) & TAIL_MASK;

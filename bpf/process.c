@@ -31,6 +31,66 @@ int fork_seen(void *ctx)
 	return 0;
 }
 
+/* Whether the descriptor is a connection, with both its ends: a program may have one where others have a terminal. */
+INLINE bool record_connected(struct event *e, void *task, s32 fd)
+{
+	void *inode = 0;
+	u16 mode = 0;
+	u64 file = file_of(task, fd);
+	GET(inode, file, file, f_inode);
+	GET(mode, inode, inode, i_mode);
+	if ((mode & KIND_MASK) != KIND_SOCKET)
+		return false;
+	record_ends(e, file);
+	if ((e->family == AF_INET || e->family == AF_INET6) && e->remote_port) {
+		e->fd = fd;
+		return true;
+	}
+	e->mode = 0;
+	return false;
+}
+
+#define DEV_FD 0x2f64662f7665642full /* "/dev/fd/" */
+#define HEAD 16
+
+/*
+ * The descriptor in "/dev/fd/N": execveat(2) calls so the file that is executed, or the directory that its path starts
+ * from. AT_FDCWD for any other text. Without a branch for each digit: what follows is verified once.
+ */
+INLINE s32 descriptor_executed(const char *head)
+{
+	u32 number = 0, over = 0;
+	if (*(u64 *)head != DEV_FD)
+		return AT_FDCWD;
+#pragma unroll
+	for (int i = sizeof(u64); i < HEAD; i++) {
+		u32 digit = (u8)(head[i] - '0');
+		over |= (9 - digit) >> 31;
+		OPAQUE(over);
+		number = number * (10 - 9 * over) + digit * (1 - over);
+	}
+	return number;
+}
+
+/* The path by which the program was executed. Whether it is that of a script, user space can tell. */
+INLINE u32 record_executed(struct record *r, void *ctx, void *task, u32 used)
+{
+	u32 where = *(u32 *)AT(ctx, trace_event_raw_sched_process_exec, __data_loc_filename);
+	const char *text = ctx + (where & 0xffff);
+	char head[HEAD] __attribute__((aligned(8))) = {};
+	bpf_probe_read_kernel(head, HEAD, text);
+	s32 directory = descriptor_executed(head);
+	path_of_start(&r->walk, task, directory, directory == AT_FDCWD ? head[0] : 0);
+	used = record_other(r, used);
+	u32 at = used;
+	OPAQUE(at);
+	at &= TAIL_MASK;
+	s32 n = bpf_probe_read_kernel_str(&r->tail[at], PATH_ROOM, text);
+	if (n > 0)
+		r->event.to_text_size = n;
+	return used + r->event.to_text_size;
+}
+
 SERVES(exec_seen, sched:sched_process_exec)
 int exec_seen(struct enter *ctx)
 {
@@ -45,6 +105,9 @@ int exec_seen(struct enter *ctx)
 		count(SEEN, EXEC, 1);
 	struct event *e = &r->event;
 	record_process(e, task);
+	record_root(e, task);
+	if (!record_connected(e, task, 0))
+		record_connected(e, task, 1);
 	GET(mm, task, task_struct, mm);
 	GET(exe, mm, mm_struct, exe_file);
 	record_file(r, (u64)exe);
@@ -62,7 +125,7 @@ int exec_seen(struct enter *ctx)
 		e->file_text_size = size;
 	else
 		e->flags |= FLAG_TEXT_LOST;
-	record_send(r, r->walk.used + e->file_text_size);
+	record_send(r, record_executed(r, ctx, task, (at + e->file_text_size) & TAIL_MASK));
 	return 0;
 }
 

@@ -153,13 +153,11 @@ INLINE struct session *session_used(struct config *c, void *task, s32 fd, u32 fi
 	return s;
 }
 
-/* The addresses of both ends, as the socket has them. For a UNIX socket the texts follow in tail. */
-INLINE void record_socket(struct record *r, u64 file)
+/* What a socket is, and of an Internet one the addresses of both ends. */
+INLINE void *record_ends(struct event *e, u64 file)
 {
-	struct event *e = &r->event;
-	void *socket = 0, *sk = 0, *inode = 0, *peer = 0, *address = 0;
+	void *socket = 0, *sk = 0, *inode = 0;
 	u16 type = 0, port = 0, protocol = 0;
-	s32 length = 0;
 	GET(inode, file, file, f_inode);
 	GET(e->socket, inode, inode, i_ino);
 	e->mode = KIND_SOCKET;
@@ -172,34 +170,8 @@ INLINE void record_socket(struct record *r, u64 file)
 	GET(protocol, sk, sock, sk_protocol);
 #endif
 	e->protocol = protocol;
-	if (e->family == AF_UNIX) { /* the name is what the bound end bound */
-		u32 used = 0;
-#if HAS(unix_sock, peer)
-		GET(peer, sk, unix_sock, peer);
-		if (peer)
-			GET(address, peer, unix_sock, addr);
-		if (address) {
-			GET(length, address, unix_address, len);
-			if (length > 2) {
-				used = (length - 2) & 127;
-				bpf_probe_read_kernel(r->tail, used, AT(address, unix_address, name) + 2);
-			}
-		}
-		e->file_text_size = used;
-		address = 0;
-		length = 0;
-		GET(address, sk, unix_sock, addr);
-		if (address) {
-			GET(length, address, unix_address, len);
-			if (length > 2) {
-				e->to_text_size = (length - 2) & 127;
-				bpf_probe_read_kernel(&r->tail[used & 127], (length - 2) & 127,
-						      AT(address, unix_address, name) + 2);
-			}
-		}
-#endif
-		return;
-	}
+	if (e->family == AF_UNIX)
+		return sk;
 	GET(port, sk, sock_common, skc_dport);
 	e->remote_port = (port >> 8) | (port << 8);
 	GET(e->local_port, sk, sock_common, skc_num);
@@ -212,6 +184,42 @@ INLINE void record_socket(struct record *r, u64 file)
 		bpf_probe_read_kernel(e->local, 16, AT(sk, sock_common, skc_v6_rcv_saddr));
 #endif
 	}
+	return sk;
+}
+
+/* The addresses of both ends, as the socket has them. For a UNIX socket the texts follow in tail. */
+INLINE void record_socket(struct record *r, u64 file)
+{
+	struct event *e = &r->event;
+	void *sk = record_ends(e, file), *peer = 0, *address = 0;
+	s32 length = 0;
+	u32 used = 0;
+	if (e->family != AF_UNIX)
+		return;
+#if HAS(unix_sock, peer) /* the name is what the bound end bound */
+	GET(peer, sk, unix_sock, peer);
+	if (peer)
+		GET(address, peer, unix_sock, addr);
+	if (address) {
+		GET(length, address, unix_address, len);
+		if (length > 2) {
+			used = (length - 2) & 127;
+			bpf_probe_read_kernel(r->tail, used, AT(address, unix_address, name) + 2);
+		}
+	}
+	e->file_text_size = used;
+	address = 0;
+	length = 0;
+	GET(address, sk, unix_sock, addr);
+	if (address) {
+		GET(length, address, unix_address, len);
+		if (length > 2) {
+			e->to_text_size = (length - 2) & 127;
+			bpf_probe_read_kernel(&r->tail[used & 127], (length - 2) & 127,
+					      AT(address, unix_address, name) + 2);
+		}
+	}
+#endif
 }
 
 /* A connect, accept, bind or listen of a descriptor: `begun` makes the record. Never returns if all is well. */

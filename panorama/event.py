@@ -8,9 +8,9 @@ Text that came as bytes (paths, commands, arguments) is decoded as UTF-8 with su
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Address", "Event", "File", "Held", "Item", "Loss", "Process", "ProcessKey"]
+__all__ = ["Address", "Event", "File", "Held", "Item", "Login", "Loss", "Member", "Process", "ProcessKey"]
 
 ProcessKey = tuple[int, int]  # pid, start: a bare pid is reused, this pair is not
 
@@ -75,6 +75,14 @@ class Address:
         return f"[{self.host}]:{self.port}" if self.family == "inet6" else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The login over the network that a process belongs to: where it came from, and whose it is ("" until known)."""
+
+    remote: Address
+    user: str = ""
+
+
 @dataclass(slots=True)
 class Event:
     """One syscall, or one session that stands for many of them: `triggers` are its steps in order.
@@ -112,6 +120,10 @@ class Event:
     size: int = -1  # new size (truncate)
     status: int = 0  # wait(2) status (exit)
     child: int = 0  # pid of the new process (fork)
+    # what is known from events before this one; no trace has it
+    login: Login | None = field(default=None, compare=False, metadata={"derived": True})
+    peer: Address | None = field(default=None, compare=False, metadata={"derived": True})
+    ancestors: tuple[str, ...] = field(default=(), compare=False, metadata={"derived": True})  # what they run
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +153,13 @@ class Held:
     since_boot: int = 0  # ns
 
 
-Item = Event | Loss | Held
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that was there before the sensor belongs to a login. Comes before the first event of the process."""
+
+    time: int
+    process: Process
+    login: Login
+
+
+Item = Event | Loss | Held | Member

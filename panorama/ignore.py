@@ -110,6 +110,8 @@ class IgnoreRules:
             path = event.remote.host
         if not path or not (path in self._paths or path.startswith(self._beginnings)):
             return None
+        if "exec" in event.triggers:  # rules are about files that are used, not about programs that are started
+            return None
         only_read = not (event.created or event.truncated) and _READING.issuperset(event.triggers)
         key = (path, event.process.exe, only_read)
         try:

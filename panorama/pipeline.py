@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from .event import Event, Held, Item, Loss, Process
+from .event import Event, Held, Item, Loss, Member, Process
 from .floods import Floods
 from .ignore import IgnoreRules
 from .machines.compiler import Program
 from .machines.engine import Engine
+from .machines.holding import MOST_HELD
 from .output.line import Line
 from .output.notice import notice
 from .tally import Tally, added
@@ -19,30 +20,39 @@ from .tally import Tally, added
 __all__ = ["Pipeline", "sums_of"]
 
 _BATCH = 256
+_EARLY_EVERY = 60 * 10**9  # ns
 
 
 class Pipeline:
     """Feed it items in order with `take`, then `finish` once. `deliver` gets each line.
 
     It reads no clock: what it does depends on the items alone, so a trace gives the same lines again. What was lost or
-    held back is told in the name of `recorder`, the Panorama that sensed it: this process unless given.
+    held back is told in the name of `recorder`, the Panorama that sensed it: this process unless given. `log` is a
+    value of the setting of that name.
     """
 
     def __init__(
-        self, program: Program, rules: IgnoreRules, deliver: Callable[[Line], None], recorder: Process | None = None
+        self,
+        program: Program,
+        rules: IgnoreRules,
+        deliver: Callable[[Line], None],
+        recorder: Process | None = None,
+        log: str = "all",
     ) -> None:
-        self.engine = Engine(program)
+        self.engine = Engine(program, hold=log == "activities")
         self.rules = rules
         self.lines = 0
         self.losses = 0  # records that never came
         self._deliver = deliver
         self._recorder = recorder
+        self._early = 0  # operations written before their activities were over, of which that was said
+        self._early_due = 0
         self._floods = Floods(recorder)
 
     def take(self, items: Iterable[Item]) -> None:
         """In small batches: a processor does the same thing many times much faster than many things in turn."""
         source = iter(items)
-        keep, feed, floods = self.rules.keep, self.engine.feed, self._floods
+        keep, feed, floods, holding = self.rules.keep, self.engine.feed, self._floods, self.engine.holding
         while batch := list(islice(source, _BATCH)):
             lines: list[Line] = []
             for item in batch:
@@ -53,8 +63,12 @@ class Pipeline:
                 elif isinstance(item, Held):
                     self.engine.taint(item)
                     floods.take(item)
+                elif isinstance(item, Member):
+                    self.engine.admit(item)
                 elif keep(item):
                     lines += feed(item)
+                    if holding.overflowed != self._early and item.time >= self._early_due:
+                        lines.append(self._too_many(item.time))
                 else:
                     lines += self.engine.advance(item.time)
             self._write(lines)
@@ -64,6 +78,13 @@ class Pipeline:
         self.losses += loss.count
         words = f"{loss.count} events (cpu {loss.cpu}, sequence {loss.first} to {loss.first + loss.count - 1})"
         return notice(loss.time, "lost", words, process=self._recorder)
+
+    def _too_many(self, time: int) -> Line:
+        """More operations waited for their activities than may: at most once a minute, and at the end."""
+        early, self._early = self.engine.holding.overflowed - self._early, self.engine.holding.overflowed
+        self._early_due = time + _EARLY_EVERY
+        words = f"{early} operations before their activities were over: no more than {MOST_HELD} can wait"
+        return notice(time, "wrote", words, process=self._recorder)
 
     def _told(self, item: Item) -> list[Line]:
         """What is to be said of floods before an item."""
@@ -91,7 +112,10 @@ class Pipeline:
 
     def finish(self) -> None:
         """The end of the input: every machine says what it still has to say."""
-        self._write(self._floods.rest() + self.engine.finish())
+        lines = self._floods.rest() + self.engine.finish()
+        if self.engine.holding.overflowed != self._early:
+            lines.append(self._too_many(self._early_due))
+        self._write(lines)
 
     def tally(
         self, seen: dict[str, int], lost: dict[str, int], unexplained: dict[str, int], held: dict[str, int]

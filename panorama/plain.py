@@ -80,9 +80,10 @@ def inner(kind: Hashable) -> dict[str, Any]:
 
 @cache
 def _defaults(kind: Hashable) -> tuple[tuple[str, Any], ...]:
-    return tuple((field.name, field.default) for field in fields(cast(Any, kind)))
+    return tuple((field.name, field.default) for field in fields(cast(Any, kind)) if not field.metadata.get("derived"))
 
 
 @cache
 def _hints(kind: Hashable) -> dict[str, Any]:
-    return get_type_hints(kind)
+    derived = {field.name for field in fields(cast(Any, kind)) if field.metadata.get("derived")}
+    return {name: hint for name, hint in get_type_hints(kind).items() if name not in derived}

@@ -6,6 +6,7 @@
     {"event": ["open", "read", "close"], "process": 1, "time": ..., "file": {"path": "/etc/hosts"}, "calls": {...}}
     {"loss": 3, "cpu": 0, "first": 117, "time": ...}
     {"held": 4211, "process": 1, "rate": 5000, "time": ...}
+    {"login": {"remote": {"family": "inet", ...}, "user": "alice"}, "process": 1, "time": ...}
     {"end": {"seen": {"open": 1}, "lost": {}}}
 
 A process is written out before its first event; another value of it (after an exec) gets another number. Attributes
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from .errors import InputError, Problem, SinkError
-from .event import Event, Held, Item, Loss, Process
+from .event import Event, Held, Item, Login, Loss, Member, Process
 from .plain import checked, inner, made, nearest, plain, scalars
 from .vocabulary import TRIGGERS
 
@@ -92,6 +93,9 @@ class TraceWriter:
             who = {"process": self._number(item.process)} if item.process else {}
             self._line({"held": data.pop("count")} | who | data)
             return
+        if isinstance(item, Member):
+            self._line({"login": plain(item.login), "process": self._number(item.process), "time": item.time})
+            return
         del data["triggers"]
         self._line({"event": item.triggers, "process": self._number(item.process)} | data)
 
@@ -131,7 +135,7 @@ def create_trace(path: str | Path, header: TraceHeader) -> TraceWriter:
 
 
 class Trace:
-    """An opened trace: iterate over it once for its events, losses and what was held back, in order.
+    """An opened trace: iterate over it once for its events, losses, logins and what was held back, in order.
 
     A line that does not decode is told to `on_problem`, counted in `problems` and skipped. `end` has the counters of
     the last line once it was read; it stays None if the recording was cut short.
@@ -207,6 +211,8 @@ class Trace:
             return self._usual(data) or self._event(_object(text))
         if "held" in data:
             return self._held(data)
+        if "login" in data:
+            return self._member(data)
         if "process" in data:
             number = data.pop("process")
             if len(self._processes) >= self._most_processes:
@@ -218,7 +224,7 @@ class Trace:
         elif "end" in data:
             self.end = checked(data["end"], dict[str, Any], "end")
         else:
-            raise ValueError("neither event, process, loss, held nor end")
+            raise ValueError("neither event, process, loss, held, login nor end")
         return None
 
     def _usual(self, data: dict[str, Any]) -> Event | None:
@@ -254,6 +260,14 @@ class Trace:
         if not 0 <= held.time <= _LAST_NS:
             raise ValueError("a time before 1970 or after 2262")
         return held
+
+    def _member(self, data: dict[str, Any]) -> Member:
+        data["login"] = made(Login, checked(data["login"], dict[str, Any], "login"))
+        data["process"] = self._known(data.get("process"))
+        member: Member = made(Member, data)
+        if not 0 <= member.time <= _LAST_NS:
+            raise ValueError("a time before 1970 or after 2262")
+        return member
 
     def _known(self, number: Any) -> Process:
         if checked(number, int, "process") not in self._processes:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from .event import Event
+from .event import Event, File
 
-__all__ = ["FIELDS", "LAYERS", "SCOPES", "SESSION_TRIGGERS", "TRIGGERS", "Field", "Trigger"]
+__all__ = ["FIELDS", "LAYERS", "LIFE", "SCOPES", "SESSION_TRIGGERS", "TRIGGERS", "Field", "Trigger"]
 
 LAYERS = ("operation", "activity")
-SCOPES = ("process", "file", "connection")
+SCOPES = ("process", "file", "connection", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +80,45 @@ TRIGGERS: dict[str, Trigger] = {
 # kept together in the kernel: one event when the file or connection is released, unless a machine needs them singly
 SESSION_TRIGGERS = ("open", "read", "write", "send", "recv", "close")
 
+# triggers that activities may have as well: of a process's life, whether or not a line tells of it
+LIFE = ("exec", "exit")
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`kind` is path, text, number, flag or address: it decides which conditions the language allows."""
+    """`kind` is path, paths, text, number, flag or address: it decides which conditions the language allows."""
 
     kind: str
     summary: str
     get: Callable[[Event], Any]
 
 
+def _folder(file: File | None) -> File | None:
+    return file and File(file.path.rstrip("/").rpartition("/")[0] or "/", kind="directory")
+
+
+def _stem(file: File | None) -> File | None:
+    suffix = _suffix(file)
+    return File(file.path[: -len(suffix)]) if file and suffix else None
+
+
+def _suffix(file: File | None) -> str | None:
+    """ ".gz" of g.tar.gz; None of names without one, and of those that only begin with a dot."""
+    stem, dot, rest = file.name.rpartition(".") if file else ("", "", "")
+    return dot + rest if stem.strip(".") and rest else None
+
+
 FIELDS: dict[str, Field] = {
     "file": Field("path", "absolute path of the file (the old one, for rename and link)", attrgetter("file")),
     "to": Field("path", "absolute new path (rename, link)", attrgetter("to")),
     "name": Field("text", "the file's name without its directory", lambda e: e.file and e.file.name),
+    "folder": Field("path", "absolute path of the directory that the file is in", lambda e: _folder(e.file)),
+    "stem": Field("path", "the file's path without its suffix: /a/b.tar of /a/b.tar.gz", lambda e: _stem(e.file)),
+    "suffix": Field("text", "the last suffix of the file's name: .gz", lambda e: _suffix(e.file)),
+    "to_name": Field("text", "the new name without its directory", lambda e: e.to and e.to.name),
+    "to_folder": Field("path", "absolute path of the directory that the new name is in", lambda e: _folder(e.to)),
+    "to_stem": Field("path", "the new path without its suffix", lambda e: _stem(e.to)),
+    "to_suffix": Field("text", "the last suffix of the new name", lambda e: _suffix(e.to)),
     "kind": Field("text", "file, directory, fifo, socket, block, character or link", lambda e: e.file and e.file.kind),
     "inode": Field("number", "the file's inode number", lambda e: (e.file and e.file.inode) or None),
     "target": Field("text", "what a symbolic link points to", lambda e: e.target or None),
@@ -105,6 +130,11 @@ FIELDS: dict[str, Field] = {
     "bytes_written": Field("number", "bytes written or sent", attrgetter("bytes_written")),
     "fd": Field("number", "the descriptor", lambda e: e.fd if e.fd >= 0 else None),
     "mode": Field("number", "new permission bits (chmod, mkdir)", lambda e: e.mode if e.mode >= 0 else None),
+    "executable": Field(
+        "flag",
+        "the new permission bits let somebody execute it",
+        lambda e: e.mode & 0o111 != 0 if e.mode >= 0 else None,
+    ),
     "owner": Field("number", "new owner's uid (chown)", lambda e: e.owner if e.owner >= 0 else None),
     "group": Field("number", "new group's gid (chown)", lambda e: e.group if e.group >= 0 else None),
     "size": Field("number", "new size in bytes (truncate)", lambda e: e.size if e.size >= 0 else None),
@@ -112,10 +142,20 @@ FIELDS: dict[str, Field] = {
     "local": Field("address", "this end of the connection", attrgetter("local")),
     "port": Field("number", "the other end's port", lambda e: e.remote.port if e.remote else None),
     "local_port": Field("number", "this end's port", lambda e: e.local.port if e.local else None),
+    "origin": Field(
+        "address", "the remote end of the login that the process belongs to", lambda e: e.login and e.login.remote
+    ),
+    "login_user": Field("text", "whose login that is", lambda e: (e.login and e.login.user) or None),
+    "peer": Field(
+        "address", "the remote end of the latest IPv4 or IPv6 connection that the process made", attrgetter("peer")
+    ),
+    "peer_port": Field("number", "its port", lambda e: e.peer and e.peer.port),
     "family": Field("text", "inet, inet6 or unix", lambda e: end.family if (end := e.remote or e.local) else None),
     "protocol": Field("text", "tcp, udp, unix-stream, unix-dgram ...", lambda e: e.protocol or None),
     "command": Field("text", "the process's name (comm)", attrgetter("process.command")),
     "exe": Field("path", "absolute path of the executable", lambda e: e.process.exe or None),
+    "parent_exe": Field("path", "what the parent ran when it made the process", lambda e: e.process.parent_exe or None),
+    "ancestor": Field("paths", "what an ancestor of the process runs: any of them", lambda e: e.ancestors or None),
     "user": Field("text", "the real user's name", attrgetter("process.user")),
     "uid": Field("number", "the real uid", attrgetter("process.uid")),
     "euid": Field("number", "the effective uid", attrgetter("process.euid")),

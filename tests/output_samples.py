@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from panorama.event import Address, Event, File, Process
+from panorama.event import Address, Event, File, Login, Process
 from panorama.output.context import Context
-from panorama.output.line import Line, Part
+from panorama.output.line import Gathered, Line, Part
 
 TIME = 1775148747_276747123  # 2026-04-02 16:52:27.276747 UTC
 UTC_CONTEXT = Context(host="ep1", boot_id="b1", zone=UTC)
@@ -128,3 +128,28 @@ def connect_line(verb: str = "connect", family: str = "inet", read: int = 0, wri
         bytes_written=written,
     )
     return read_line(verb=verb, object=(Part("remote", remote),), behavior="connection", events=[taken])
+
+
+def removed(name: str = "a", number: int = 1, **more: object) -> Line:
+    """What `rm` of one file gives, the number telling it from others."""
+    taken = event(name, number, triggers=("unlink",), time=TIME + number, sequence=100 + number, fd=-1, bytes_read=0)
+    fields = {"time": TIME + number, "verb": "remove", "behavior": "name", "events": [taken], "sequence": 0}
+    return read_line(name, number, **(fields | {"object": (Part("file", taken.file),)} | more))
+
+
+def tree_removed(names: list[str], **more: object) -> Line:
+    """What `rm -r` of these gives, done in a login from elsewhere."""
+    operations = [removed(name, number) for number, name in enumerate(names, 1)]
+    files = tuple(each.events[0].file for each in operations if each.events[0].file)
+    fields: dict[str, object] = {
+        "verb": "delete",
+        "behavior": "delete",
+        "layer": "activity",
+        "severity": "notice",
+        "object": (Part("members", Gathered(files[:64], len(files))),),
+        "events": [each.events[0] for each in operations],
+        "operations": operations[-256:],
+        "operation_count": len(operations),
+        "login": Login(Address("inet", "172.17.0.1", 43716), "alice"),
+    }
+    return read_line(**(fields | more))  # type: ignore[arg-type]

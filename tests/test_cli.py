@@ -135,6 +135,10 @@ def test_version_and_help() -> None:
             ["run", "--long-open", "nan"],
             "argument --long-open: 'nan' is not a number of seconds; see: panorama run --help",
         ),
+        (
+            ["replay", "--log", "activites", "t"],
+            "argument --log: there is no kind of line 'activites'; did you mean 'activities'?; see: panorama replay --help",
+        ),
         (["run", "-s", "sylog"], "unknown sink 'sylog'; did you mean 'syslog'?"),
         (["run", "-s", "file:"], "sink 'file' needs a path: file:/var/log/panorama.log"),
         (["run", "-s", "file:/no/where"], "cannot write to /no/where: No such file or directory"),

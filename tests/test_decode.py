@@ -30,10 +30,13 @@ def record(trigger: str, /, *texts: bytes, flags: str = "", **fields: Any) -> by
 
 
 class Elsewhere:
-    """A tree in which every directory is a link to one below /real."""
+    """A tree in which every directory is a link to one below /real, and so is every file but those that are gone."""
 
     def directory(self, path: str) -> str:
         return f"/real{path}"
+
+    def file(self, path: str) -> str | None:
+        return None if path.endswith("gone") else f"/real{path}"
 
 
 @pytest.fixture
@@ -142,6 +145,52 @@ def test_a_process_is_the_same_object_until_it_becomes_another_program(decoder: 
     assert decoder.decode(read).process == started
     assert decoder.decode(record("exit", value=256)).status == 256
     assert decoder.decode(read).process.exe == ""
+
+
+BIN_SH = b"dash\0bin\0usr\0"
+SH = ("/usr/bin/dash", "")
+ARGUMENTS = b"/bin/sh\0-e\0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "base", "name", "flags", "found"),
+    [
+        (b"sh\0-c\0x\0", b"", b"/bin/sh\0", "", SH),
+        (b"sh\0-c\0x\0", b"d\0", b"sh\0", "", SH),
+        (b"", b"", b"/bin/sh\0", "text_lost", SH),
+        (b"sh\0/bin\0/bin/sh.d\0", b"", b"/bin/sh\0", "", SH),
+        (b"/bin/sh\0x\0", b"", b"/bin/sh\0", "", SH),
+        (ARGUMENTS + b"e/run\0", b"d\0", b"e/run\0", "", ("/real/real/d/e/run", "")),
+        (ARGUMENTS + b"run\0x\0", b"d\0", b"run\0", "", ("/real/d/run", "")),
+        (ARGUMENTS + b"e/ru", b"d\0", b"e/run\0", "", ("/real/real/d/e/run", "")),
+        (ARGUMENTS + b"/d/gone\0", b"", b"/d/gone\0", "", ("/real/d/gone", "given")),
+        (ARGUMENTS + b"/run\0", b"d\0", b"/run\0", "chroot", ("/d/run", "given")),
+        (ARGUMENTS + b"run\0", b"d\0", b"run\0", "to_cut", (".../real/d/run", "cut")),
+        (ARGUMENTS + b"/dev/fd/3\0", b"run\0d\0", b"/dev/fd/3\0", "", ("/d/run", "")),
+        (ARGUMENTS + b"/dev/fd/3\0", b"memfd:x\0", b"/dev/fd/3\0", "to_detached", ("memfd:x", "unreachable")),
+        (ARGUMENTS + b"/dev/fd/3\0", b"", b"/dev/fd/3\0", "", ("/dev/fd/3", "given")),
+        (ARGUMENTS + b"/dev/fd/3/run\0", b"d\0", b"/dev/fd/3/run\0", "", ("/real/d/run", "")),
+        (ARGUMENTS + b"/dev/fd/3/run\0", b"", b"/dev/fd/3/run\0", "", ("/real/run", "")),
+        (ARGUMENTS + b"/dev/fd/x\0", b"", b"/dev/fd/x\0", "", ("/real/real/dev/fd/x", "")),
+        (b"sh\0", b"", b"", "file_detached", ("usr/bin/dash", "unreachable")),
+    ],
+)
+def test_what_was_executed(
+    decoder: Decoder, arguments: bytes, base: bytes, name: bytes, flags: str, found: tuple[str, str]
+) -> None:
+    """A program that has the name it was executed by among its arguments is an interpreter's script; see bpf/README.md."""
+    event = decoder.decode(record("exec", BIN_SH, arguments, base, name, flags=flags))
+    assert event.process.exe == SH[0]
+    assert event.file == File(found[0], kind="file", mark=found[1])
+
+
+def test_an_exec_at_a_connection_has_its_ends_and_its_file(decoder: Decoder) -> None:
+    fields = {"mode": 0o140000, "family": 2, "socket_type": 1, "socket": 99, "local_port": 4711, "remote_port": 22}
+    more: dict[str, Any] = {**fields, "protocol": 6, "fd": 0, "local": b"\x0a\0\0\1", "remote": b"\x0a\0\0\2"}
+    event = decoder.decode(record("exec", BIN_SH, b"sh\0-i\0", b"", b"/bin/sh\0", **more))
+    assert (event.fd, event.session, event.protocol) == (0, 99, "tcp")
+    assert (event.local, event.remote) == (Address("inet", "10.0.0.1", 4711), Address("inet", "10.0.0.2", 22))
+    assert (event.process.argv, event.file) == (("sh", "-i"), File("/usr/bin/dash", kind="file"))
 
 
 def test_a_process_knows_what_made_it(decoder: Decoder) -> None:

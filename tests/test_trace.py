@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorama.errors import InputError, Problem, SinkError
-from panorama.event import Address, Event, File, Held, Item, Loss, Process
+from panorama.event import Address, Event, File, Held, Item, Login, Loss, Member, Process
 from panorama.trace import Trace, TraceHeader, TraceWriter, create_trace, read_trace
 from panorama.vocabulary import TRIGGERS
 
@@ -53,6 +53,7 @@ EVENTS = every(
 )
 LOSSES = every(Loss)
 HELD = every(Held, time=TIMES, process=st.none() | every(Process))
+MEMBERS = every(Member, time=TIMES, process=every(Process), login=every(Login, remote=every(Address)))
 
 ALICE = Process(42, 7, 1, user="alice", command="cat")
 READ = Event(("open", "read", "close"), 1000, ALICE, {"open": 1, "read": 3, "close": 1}, file=File("/etc/hosts", 12))
@@ -73,7 +74,7 @@ def opened(text: str | bytes, problems: list[Problem] | None = None) -> Trace:
     return read_trace(io.BytesIO(raw), (problems if problems is not None else []).append, "t.jsonl")
 
 
-@given(st.lists(EVENTS | LOSSES | HELD, max_size=5))
+@given(st.lists(EVENTS | LOSSES | HELD | MEMBERS, max_size=5))
 def test_what_is_written_is_read_back_equal(items: list[Item]) -> None:
     problems: list[Problem] = []
     text = written(items, {"seen": {"open": 1}})
@@ -107,6 +108,18 @@ def test_a_process_is_written_once_and_defaults_not_at_all() -> None:
     ]
 
 
+def test_a_login_is_written_with_its_process() -> None:
+    member = Member(5, ALICE, Login(Address("inet", "192.0.2.1", 4711), "alice"))
+    assert [json.loads(line) for line in written([member]).splitlines()][1:] == [
+        {"process": 1, "pid": 42, "start": 7, "ppid": 1, "user": "alice", "command": "cat"},
+        {
+            "login": {"remote": {"family": "inet", "host": "192.0.2.1", "port": 4711}, "user": "alice"},
+            "process": 1,
+            "time": 5,
+        },
+    ]
+
+
 def test_a_long_recording_does_not_keep_every_process() -> None:
     items: list[Item] = [
         dataclasses.replace(READ, process=dataclasses.replace(ALICE, pid=pid)) for pid in (1, 2, 3, 1, 4, 1, 5, 6, 7, 2)
@@ -123,7 +136,7 @@ def test_a_long_recording_does_not_keep_every_process() -> None:
 BROKEN = [
     ("{", "not JSON: Expecting property name enclosed in double quotes"),
     ("[]", "not a JSON object"),
-    ("{}", "neither event, process, loss, held nor end"),
+    ("{}", "neither event, process, loss, held, login nor end"),
     ('{"event":["open"],"process":9,"time":1,"calls":{}}', "no process 9 before this line"),
     ('{"event":["open"],"process":[],"time":1,"calls":{}}', "'process' cannot be []"),
     ('{"event":["open"],"process":1,"time":1}', "event without 'calls'"),
@@ -143,6 +156,12 @@ BROKEN = [
     ('{"process":2,"pid":1}', "process without 'start'"),
     ('{"process":"2","pid":1,"start":1}', "'process' cannot be \"2\""),
     ('{"loss":1}', "loss without 'time'"),
+    ('{"login":5,"process":1,"time":1}', "'login' cannot be 5"),
+    ('{"login":{"remote":5},"process":1,"time":1}', "'remote' cannot be 5"),
+    ('{"login":{"user":"alice"},"process":1,"time":1}', "login without 'remote'"),
+    ('{"login":{"remote":{"family":"inet","host":"h"}},"process":9,"time":1}', "no process 9 before this line"),
+    ('{"login":{"remote":{"family":"inet","host":"h"}},"time":1}', "'process' cannot be null"),
+    ('{"login":{"remote":{"family":"inet","host":"h"}},"process":1,"time":-1}', "a time before 1970 or after 2262"),
     ('{"end":5}', "'end' cannot be 5"),
     ("[" * 100_000, "not JSON that a trace has: nested too deep"),
     ('{"loss":' + "9" * 5000 + "}", "Exceeds the limit"),

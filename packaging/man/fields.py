@@ -40,6 +40,7 @@ TYPES = {
     "file_kind": "kind of file",
     "ip_version": "version",
     "direction": "direction",
+    "operations": "list",
 }
 
 

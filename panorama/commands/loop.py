@@ -83,12 +83,13 @@ class Loop:
         ring_pages: int = 4096,
         process_limit: int = 0,
         global_limit: int = 0,
+        log: str = "all",
     ) -> None:
         self.delivery = delivery
         self.trace = trace
         self.every = float("inf")  # s that a round may take at most
         self.loaded = loaded
-        self.pipeline = Pipeline(loaded.program, loaded.rules, delivery.take)
+        self.pipeline = Pipeline(loaded.program, loaded.rules, delivery.take, log=log)
         rules = loaded.rules
         self.sensor = Sensor(
             demand_of(loaded.program, rules),

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from ..config.behaviors import Loaded, loaded
 from ..config.load import defaults, load_config
 from ..config.model import COMMAND_LINE, Config
-from ..config.settings import CONFIG, SITE_BEHAVIORS
+from ..config.settings import CONFIG, SETTINGS, SITE_BEHAVIORS
 from ..errors import UsageError
 from ..machines.spec import IGNORE_RULES
 from ..output.context import Context, live_context
@@ -25,11 +26,11 @@ __all__ = [
     "add_behavior_options",
     "add_config_option",
     "add_format_option",
+    "add_log_option",
     "add_long_open_option",
     "configured",
     "console_context",
     "header",
-    "load",
     "loaded",
 ]
 
@@ -86,23 +87,33 @@ def _seconds(text: str) -> float:
 def add_format_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
-        type=_format,
+        type=_one_of("format", sorted(FORMATS)),
         default="text",
         metavar="{" + ",".join(sorted(FORMATS)) + "}",
         help="how lines are written (default: text)",
     )
 
 
-def _format(name: str) -> str:
-    if name not in FORMATS:
-        near = nearest(name, FORMATS) or f"; there are {', '.join(sorted(FORMATS))}"
-        raise argparse.ArgumentTypeError(f"there is no format '{name}'{near}")
-    return name
+def add_log_option(parser: argparse.ArgumentParser) -> None:
+    choices = SETTINGS["log"].choices
+    parser.add_argument(
+        "--log",
+        type=_one_of("kind of line", choices),
+        metavar="{" + ",".join(choices) + "}",
+        help="which lines are written (default: what the configuration says, all without one)",
+    )
 
 
-def load(arguments: argparse.Namespace) -> Loaded:
-    """The behaviors and ignore rules that the options ask for, or InputError with everything wrong in them."""
-    return loaded(configured(arguments))
+def _one_of(what: str, names: Iterable[str]) -> Callable[[str], str]:
+    """The type of an option that takes one of these."""
+
+    def chosen(name: str) -> str:
+        if name not in names:
+            near = nearest(name, names) or f"; there are {', '.join(names)}"
+            raise argparse.ArgumentTypeError(f"there is no {what} '{name}'{near}")
+        return name
+
+    return chosen
 
 
 def configured(arguments: argparse.Namespace) -> Config:
@@ -128,8 +139,9 @@ def _over(config: Config, arguments: argparse.Namespace) -> Config:
         if not path.exists():
             raise UsageError(f"--ignore: there is no file {path}")
         given["ignore"] = tuple(map(str, arguments.ignore))
-    if getattr(arguments, "long_open", None):
-        given["long_open"] = arguments.long_open
+    for name in ("long_open", "log"):
+        if getattr(arguments, name, None):
+            given[name] = getattr(arguments, name)
     config = config.with_settings(given)
     if arguments.enable:
         enable = tuple(dict.fromkeys((*config.behaviors_enable, *arguments.enable)))

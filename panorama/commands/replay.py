@@ -17,7 +17,7 @@ from ..service.delivery import Delivery, Stream
 from ..sinks import Console
 from ..trace import read_trace
 from .loop import said, settle
-from .options import add_behavior_options, add_format_option, header, load
+from .options import add_behavior_options, add_format_option, add_log_option, configured, header, loaded
 
 __all__ = ["add", "run"]
 
@@ -25,6 +25,7 @@ __all__ = ["add", "run"]
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--debug", action="store_true", help="with descriptor, byte counts and states")
     parser.add_argument("--sums", action="store_true", help="print the sums at the end")
+    add_log_option(parser)
     add_format_option(parser)
     add_behavior_options(parser)
     parser.add_argument(
@@ -33,7 +34,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    loaded = load(arguments)
+    config = configured(arguments)
+    behaviors = loaded(config)
     settle()
     problems = 0
     for name in arguments.file:
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         console = Console(make, 1, header(arguments.format) if arguments.debug else "", patient=True)
         with Delivery() as delivery:
             delivery.add(Stream("lines", console))
-            pipeline = Pipeline(loaded.program, loaded.rules, delivery.take, trace.header.recorder)
+            pipeline = Pipeline(behaviors.program, behaviors.rules, delivery.take, trace.header.recorder, config.log)
             if name == "-":  # somebody may be writing it at the moment, and waiting for the lines
                 for item in trace:
                     pipeline.take([item])

@@ -26,6 +26,7 @@ from .options import (
     add_behavior_options,
     add_config_option,
     add_format_option,
+    add_log_option,
     add_long_open_option,
     configured,
     console_context,
@@ -53,6 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_config_option(parser)
     add_long_open_option(parser)
+    add_log_option(parser)
     add_format_option(parser)
     parser.set_defaults(format=None)
     add_behavior_options(parser)
@@ -111,6 +113,7 @@ def _loop(config: Config, delivery: Delivery) -> Loop:
         None,
         follow=False,
         long_open=config.long_open,
+        log=config.log,
         ring_pages=config.ring_buffer // os.sysconf("SC_PAGE_SIZE"),
         process_limit=config.limits_process,
         global_limit=config.limits_global,

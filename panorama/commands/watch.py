@@ -24,6 +24,7 @@ from .options import (
     add_behavior_options,
     add_config_option,
     add_format_option,
+    add_log_option,
     add_long_open_option,
     configured,
     console_context,
@@ -47,6 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--debug", action="store_true", help="with descriptor, byte counts and states")
     parser.add_argument("-o", "--output", metavar="FILE", help="append lines to FILE instead of printing them")
     add_command(parser, "print the sums when the command has ended")
+    add_log_option(parser)
     add_format_option(parser)
     add_behavior_options(parser)
 
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output:
             context = replace(live_context(), debug=arguments.debug)
             lines.sink = open_sink(f"file:{os.path.abspath(arguments.output)}", Style(arguments.format, context))
-        loop = Loop(loaded(config), delivery, None, follow=True, long_open=config.long_open)
+        loop = Loop(loaded(config), delivery, None, follow=True, long_open=config.long_open, log=config.log)
         if not arguments.output:  # now that errors have been told: its header comes first
             make = formatter(arguments.format, console_context(arguments.debug, 2))
             lines.sink = Console(make, 2, header(arguments.format) if arguments.debug else "", patient=True)

@@ -18,6 +18,7 @@ from ..machines.compiler import Program, compile_behaviors
 from ..machines.model import BehaviorSet
 from ..machines.spec import behavior_names, load_behaviors
 from ..reading.fields import suggestion
+from ..vocabulary import LAYERS
 from .model import COMMAND_LINE, Config
 from .settings import SETTINGS
 
@@ -54,7 +55,12 @@ def loaded(config: Config) -> Loaded:
         _filters(config, names, behaviors, problems)
     if problems:
         raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
-    return Loaded(compile_behaviors(behaviors), rules)
+    return Loaded(compile_behaviors(behaviors.of(_layers(config))), rules)
+
+
+def _layers(config: Config) -> tuple[str, ...]:
+    """Activities that are not to be written need not run."""
+    return ("operation",) if config.log == "operations" else LAYERS
 
 
 def _there(config: Config, key: str, problems: list[Problem]) -> list[str]:
@@ -90,7 +96,7 @@ def _filters(config: Config, names: list[str], behaviors: BehaviorSet, problems:
     """Filters that name what is not there, or that let nothing through."""
     if config.origin("behaviors.folders") == COMMAND_LINE or not names:
         return
-    on = [behavior for behavior in behaviors if behavior.enabled]
+    on = [behavior for behavior in behaviors.of(_layers(config)) if behavior.enabled]
     for sink in config.sinks:
         key = f"sinks.{sink.name}.filter"
         unknown = _unmatched(sink.filter.behavior, names)

@@ -84,6 +84,7 @@ class Config:
     behaviors_enable: tuple[str, ...]
     behaviors_disable: tuple[str, ...]
     ignore: tuple[str, ...]
+    log: str
     long_open: float
     ring_buffer: int
     limits_process: int

@@ -36,6 +36,14 @@ SETTINGS = {
         " or switches it off with `enabled: false`. Left out, it is ignore.yaml of each of the folders above.",
         (str(BEHAVIORS / IGNORE_RULES), str(SITE_BEHAVIORS / IGNORE_RULES)),
     ),
+    "log": Key(
+        "word",
+        "Which lines are written. operations: one for each thing done, no activities. activities: what those come to,"
+        " each with its operations as evidence; an operation that belongs to none is written too, some of them late."
+        " all: both.",
+        "all",
+        choices=("operations", "activities", "all"),
+    ),
     "long_open": Key(
         "time", "A file that stays open and in use is reported after so long.", 30.0, least=0.1, most=86400.0
     ),

@@ -14,42 +14,53 @@ import re
 from ..reading.fields import WORD, Reading, suggestion
 from ..reading.nodes import Node, shortened
 from ..vocabulary import FIELDS
-from .model import Condition, Emit, Template, Test
+from .model import GATHERED, Condition, Emit, Template, Test
 
 __all__ = ["condition", "duration", "emit"]
+
 
 _COMPARISON = re.compile(r"(<=|>=|!=|<|>)\s*(.*)\Z", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]{1,19}\Z", re.ASCII)
 _DURATION = re.compile(r"([1-9][0-9]{0,8})\s*(ms|s|m|h|d)\Z", re.ASCII)
+ASPECTS = ("count", "paths", "top")  # of what was gathered
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+", re.DOTALL)
 _TAKES = {
-    "path": "an absolute path, a prefix ending in /, a glob or a saved value",
+    "path": "an absolute path, a prefix ending in /, a glob, a saved value or another field",
+    "paths": "an absolute path, a prefix ending in / or a glob",
     "text": "text, a glob or a saved value",
-    "number": 'a number, a comparison like ">0" or a saved value',
+    "number": 'a number, a comparison like ">0", a saved value or another field',
     "flag": "true or false",
-    "address": "an address, address:port, a network like 10.0.0.0/8 or a saved value",
+    "address": "an address, address:port, a network like 10.0.0.0/8, a saved value or another field",
+    GATHERED: 'a number or a comparison like ">=20"',
 }
+_COMPARED = ("path", "number", "address")  # kinds of which no value looks like a field's name
 
 
 def condition(reading: Reading, key: Node, value: Node) -> Condition | None:
-    """`field: value` or `field: [value, value]`."""
-    known = FIELDS.get(key.text)
-    if known is None:
-        reading.unknown(key, "field", FIELDS)
+    """`field: value` or `field: [value, value]`; a saved value can stand for the field."""
+    kind = FIELDS[key.text].kind if key.text in FIELDS else reading.saved.get(key.text, "")
+    if not kind:
+        reading.unknown(key, "field", [*FIELDS, *reading.saved])
         return None
-    tests = [_test(reading, key.text, known.kind, node) for node in reading.words(value, "condition")]
+    tests = [_test(reading, key.text, kind, node) for node in reading.words(value, "condition")]
     good = tuple(test for test in tests if test is not None)
-    return Condition(key.text, good) if good and len(good) == len(tests) else None
+    return Condition(key.text, good, kind) if good and len(good) == len(tests) else None
 
 
 def _test(reading: Reading, name: str, kind: str, node: Node) -> Test | None:
     if not node.quoted and node.text in reading.saved:
-        if reading.saved[node.text] == kind:
+        if reading.saved[node.text] == kind != GATHERED:
             return Test("saved", node.text)
         reading.wrong(node, f"'{name}' is a {kind}, the saved value '{node.text}' is a {reading.saved[node.text]}")
         return None
-    test, why = {"path": _path, "text": _text, "number": _number, "flag": _flag, "address": _address}[kind](node)
+    if not node.quoted and node.text in FIELDS and kind in _COMPARED:
+        if FIELDS[node.text].kind == kind and node.text != name:
+            return Test("field", node.text)
+        what = "itself" if node.text == name else f"the field '{node.text}', which is a {FIELDS[node.text].kind}"
+        reading.wrong(node, f"'{name}' is a {kind}, and cannot be compared with {what}")
+        return None
+    test, why = _READERS[kind](node)
     if test is None:
         hint = "" if why else f"it takes {_TAKES[kind]}"
         if not why and not node.quoted and kind != "flag":
@@ -126,6 +137,17 @@ def _is_glob(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
+_READERS = {
+    "path": _path,
+    "paths": _path,
+    "text": _text,
+    "number": _number,
+    "flag": _flag,
+    "address": _address,
+    GATHERED: _number,
+}
+
+
 def emit(reading: Reading, node: Node) -> Emit | None:
     """`verb` or `verb text {field} text`; {{ and }} are braces."""
     if not isinstance(node.value, str):
@@ -147,8 +169,8 @@ def _template(reading: Reading, node: Node, text: str) -> Template | None:
     for match in _PIECE.finditer(text):
         piece, name = match[0], match[1]
         if name is not None:
-            if name not in FIELDS and name not in reading.saved:
-                known = [*FIELDS, *reading.saved]
+            known = [*_fillable(), *reading.saved, *_aspects(reading)]
+            if name not in known:
                 hint = suggestion(name, known) or "fields and saved values can stand in braces"
                 reading.wrong(node, f"unknown field '{shortened(name)}' in emit", hint)
                 fine = False
@@ -166,6 +188,19 @@ def _template(reading: Reading, node: Node, text: str) -> Template | None:
         reading.wrong(node, "emit ends in a space, has two after the verb, or a control character")
         fine = False
     return tuple(pieces) if fine else None
+
+
+def _fillable() -> list[str]:
+    """The fields that have one value, which can be written or saved."""
+    return [name for name, known in FIELDS.items() if known.kind != "paths"]
+
+
+def _aspects(reading: Reading) -> list[str]:
+    """Names with what can stand behind them in an emit."""
+    paths = [name for name in _fillable() if FIELDS[name].kind == "path"]
+    paths += [name for name, kind in reading.saved.items() if kind == "path"]
+    gathered = [name for name, kind in reading.saved.items() if kind == GATHERED]
+    return [f"{name}.path" for name in paths] + [f"{name}.{word}" for name in gathered for word in ASPECTS]
 
 
 def duration(reading: Reading, node: Node) -> int | None:

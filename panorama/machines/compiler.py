@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..event import Event, Process
-from ..vocabulary import FIELDS, SESSION_TRIGGERS, TRIGGERS
+from ..vocabulary import FIELDS, LIFE, SESSION_TRIGGERS, TRIGGERS
+from .gathering import Gathering
 from .model import Behavior, BehaviorSet, Template, Transition, default_object
 from .predicates import Predicate, predicate
+from .starters import Starters
 from .unnoticed import notices_own_changes, notices_untouched
 
 __all__ = [
@@ -36,8 +38,8 @@ STEPS = frozenset(SESSION_TRIGGERS) - {"close"}
 # fields of few values, which say what kind of session it is; see plans.py
 SHAPE = frozenset(("created", "truncated", "inherited", "final"))
 
-# an emit template: literal text; a field's name with what gets it from the event; a saved value's with None
-Object = tuple[str | tuple[str, Callable[[Event], Any] | None], ...]
+# an emit template: literal text; a name with what gets it, and whether from the machine's saved values or the event
+Object = tuple[str | tuple[str, Callable[[Any], Any], bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,13 @@ class Move:
     predicates: tuple[Predicate, ...]
     dest: int
     saves: tuple[tuple[str, Callable[[Event], Any]], ...]
+    gathers: tuple[tuple[str, Callable[[Event], Any]], ...]
+    anew: bool
+    login: Callable[[Event], Any] | None
     verb: str  # "" writes no line
     object: Object
-    plain: bool  # its conditions ask for nothing but the event's shape
+    plain: bool  # its conditions ask for nothing but the event's shape, and nothing is kept of it
+    transition: Transition  # what it was made of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,17 +73,21 @@ class Table:
     signature: tuple[str, str, str, tuple[str, ...]]  # what its lines say of it: name, layer, severity, attack
     lasting: bool  # Behavior.lasting
     stays: bool  # whether some transition leads to another state than the first
+    anyones: bool  # its machines are of no process: per path
+    holds: bool  # what its machines take is held back until it is known what becomes of it
+    sure: tuple[bool, ...]  # by state: the machine will write a line, or does when it has to go
 
 
 Listener = tuple[Table, int]  # and the number that the table has for the trigger
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """The behaviors that match one process: by route, all that listen and those that it can start."""
+    """The behaviors that match one process: by route, all that listen, also by their numbers, and what it may start."""
 
     listeners: dict[str, tuple[Listener, ...]]
-    starters: dict[str, tuple[Listener, ...]]
+    numbered: dict[str, dict[int, Listener]]
+    starters: dict[str, Starters]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +102,21 @@ class Layer:
     routes: frozenset[str]
     match_fields: tuple[str, ...]
 
+    def moves(self) -> Iterator[Move]:
+        """Those of all tables."""
+        return (move for table in self.tables for state in table.moves for trigger in state for move in trigger)
+
     def select(self, process: Process) -> Selection:
         """The behaviors that match; asked once for each different process, so it may take its time."""
         event = Event((), 0, process, {})
-        listeners: dict[str, tuple[Listener, ...]] = {}
-        starters: dict[str, tuple[Listener, ...]] = {}
+        numbered: dict[str, dict[int, Listener]] = {}
         for table in self.tables:
             if all(holds(event, {}) for holds in table.match):
                 for trigger, number in table.triggers.items():
-                    way = _route(table.behavior, trigger)
-                    listeners[way] = (*listeners.get(way, ()), (table, number))
-                    if table.moves[0][number]:
-                        starters[way] = (*starters.get(way, ()), (table, number))
-        return Selection(listeners, starters)
+                    numbered.setdefault(_route(table.behavior, trigger), {})[table.number] = (table, number)
+        listeners = {way: tuple(found.values()) for way, found in numbered.items()}
+        starting = {way: [each for each in found if each[0].moves[0][each[1]]] for way, found in listeners.items()}
+        return Selection(listeners, numbered, {way: Starters(found) for way, found in starting.items() if found})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,8 @@ class Program:
     triggers: frozenset[str]  # syscall families to sense
     eager: frozenset[str]  # steps of sessions to report singly as well, as machines follow the whole process
     connections: bool  # what connections send and receive is wanted, or their end
-    follows_children: bool  # some trigger is a child's
+    follows_children: bool  # some trigger is a child's, or what a process belongs to goes to its children
+    asks_for_ancestors: bool  # some condition is on what ancestors run
     keeps_untouched: bool  # sessions that were opened and closed, and nothing else, make a difference
     keeps_own_changes: bool  # so do mode and owner that a process sets of a file it has made and still has open
     digest: str  # sha256 of what the behaviors say, hexadecimal
@@ -127,12 +140,16 @@ def compile_behaviors(behaviors: BehaviorSet) -> Program:
     """The program of all behaviors that are switched on."""
     operations = behaviors.enabled("operation")
     activities = behaviors.enabled("activity")
-    verbs = behaviors.verbs()
+    verbs = {word: (word,) for word in LIFE} | behaviors.verbs()
     first = _layer(operations, 0, {name: (name,) for name in TRIGGERS})
     second = _layer(activities, len(operations), verbs)
     words = {trigger for behavior in operations for trigger in behavior.triggers}
+    words |= {
+        trigger for behavior in activities for trigger in behavior.triggers if trigger.removeprefix("child.") in LIFE
+    }
     plain = {trigger.removeprefix("child.") for trigger in words} - {"timeout"}
-    follows = any(way.startswith("child.") for way in first.routes | second.routes)
+    logins = any(transition.login for behavior in behaviors if behavior.enabled for transition in behavior.transitions)
+    follows = logins or any(way.startswith("child.") for way in first.routes | second.routes)
     singles = {
         trigger.removeprefix("child.")
         for behavior in operations
@@ -147,6 +164,7 @@ def compile_behaviors(behaviors: BehaviorSet) -> Program:
         eager=frozenset(singles & STEPS),
         connections=any(_wants_connections(behavior) for behavior in operations),
         follows_children=follows,
+        asks_for_ancestors=any(_asks(behavior, "ancestor") for behavior in (*operations, *activities)),
         keeps_untouched="close" in singles or any(notices_untouched(behavior) for behavior in operations),
         keeps_own_changes=any(notices_own_changes(behavior) for behavior in operations),
         digest=_digest(behaviors),
@@ -158,6 +176,10 @@ def _route(behavior: Behavior, trigger: str) -> str:
     if behavior.layer == "operation" and behavior.per == "process" and word in STEPS:
         return f"child.eager.{word}" if word != trigger else f"eager.{word}"
     return trigger
+
+
+def _asks(behavior: Behavior, field: str) -> bool:
+    return any(condition.field == field for each in behavior.transitions for condition in each.conditions)
 
 
 def _wants_connections(behavior: Behavior) -> bool:
@@ -189,6 +211,9 @@ def _table(number: int, behavior: Behavior, sources: dict[str, tuple[str, ...]])
         signature=(behavior.name, behavior.layer, behavior.severity, behavior.attack),
         lasting=behavior.lasting,
         stays=any(transition.dest for transition in behavior.transitions),
+        anyones=behavior.per == "path",
+        holds=behavior.holds,
+        sure=_sure(behavior),
     )
 
 
@@ -207,15 +232,21 @@ def _moves(behavior: Behavior, state: str, trigger: str, sources: dict[str, tupl
                 predicates=tuple(predicate(condition) for condition in transition.conditions),
                 dest=behavior.states.index(transition.dest) if transition.dest else 0,
                 saves=tuple((name, FIELDS[source].get) for name, source in transition.saves),
+                gathers=tuple((name, FIELDS[source].get) for name, source in transition.gathers),
+                anew=transition.anew,
+                login=FIELDS[transition.login].get if transition.login else None,
                 verb=emit.verb if emit else "",
                 object=_object(made),
                 plain=_plain(transition),
+                transition=transition,
             )
         )
     return tuple(found)
 
 
 def _plain(transition: Transition) -> bool:
+    if transition.saves or transition.gathers or transition.login or transition.anew:
+        return False
     return all(
         condition.field in SHAPE and all(test.how != "saved" for test in condition.tests)
         for condition in transition.conditions
@@ -223,11 +254,42 @@ def _plain(transition: Transition) -> bool:
 
 
 def _object(template: Template) -> Object:
-    return tuple(piece if isinstance(piece, str) else (piece[0], _getter(piece[0])) for piece in template)
+    return tuple(piece if isinstance(piece, str) else _piece(piece[0]) for piece in template)
 
 
-def _getter(name: str) -> Callable[[Event], Any] | None:
-    return FIELDS[name].get if name in FIELDS else None
+def _sure(behavior: Behavior) -> tuple[bool, ...]:
+    """The states of an activity from which every way leads to a line: the end of the process is one."""
+    said = {
+        source
+        for transition in behavior.transitions
+        if behavior.layer == "activity"
+        and transition.emit
+        and "exit" in transition.triggers
+        and not transition.conditions
+        for source in transition.sources
+    } - {behavior.initial}
+    while True:
+        astray = {
+            source
+            for transition in behavior.transitions
+            if not transition.emit and (transition.dest or behavior.initial) not in said
+            for source in transition.sources
+        }
+        if not said & astray:
+            return tuple(state in said for state in behavior.states)
+        said -= astray
+
+
+def _piece(name: str) -> tuple[str, Callable[[Any], Any], bool]:
+    """What a name in an emit stands for; `path` and `paths` are the same, written in another way."""
+    whole, _, aspect = name.partition(".")
+    if aspect == "count":
+        return (name, lambda saved: found.count if (found := saved.get(whole)) else 0, True)
+    if aspect == "top":
+        return (name, lambda saved: found.top if (found := saved.get(whole)) else None, True)
+    if whole in FIELDS:
+        return (name, FIELDS[whole].get, False)
+    return (name, lambda saved: value.gathered if isinstance(value := saved.get(whole), Gathering) else value, True)
 
 
 def _digest(behaviors: BehaviorSet) -> str:

@@ -5,9 +5,14 @@ The keys of a behavior:
 
     behavior     its name, the file's name without .yaml
     summary      one sentence: what a line of it says
-    layer        operation (triggers are syscall families) or activity (triggers are verbs of operations)
-    per          one machine for each: process, file (of a process) or connection (of a process)
+    layer        operation (triggers are syscall families) or activity (triggers are verbs of operations, and exec and
+                 exit, of processes)
+    per          one machine for each: process, file (of a process) or connection (of a process); in the activity layer
+                 also path: a file's path, whichever process uses it
     match        which processes: conditions on command, exe, user, uid, euid, login_uid or container; omit for all
+    depth        how many generations down the children are whose events `child.` means; 1 is own children, default 8
+    hold         false: under `log: activities` what its machines take is written at once all the same, since they may
+                 wait for long
     enabled      false: shipped, but off
     attack       ATT&CK technique ids
     severity     syslog's word; info is the default of operations, notice of activities, which are never below it
@@ -20,15 +25,28 @@ The keys of a behavior:
 The keys of a transition:
 
     trigger      one or a list; `child.` before it: of a child process, which is to say of the descendants whose
-                 nearest matching ancestor the machine's process is
+                 nearest living ancestor with a machine of the behavior, else that matches, is the machine's process
     source       one state, a list, or "*" for all states
     dest         the next state; without it the machine ends: it is back in its initial state, and forgotten
     conditions   {field: value or list of values}: all fields must hold, each by any of its values
-    save         {name: field}: at most four names in a behavior; a bare name as a condition means the saved value
-    emit         a verb, or a verb and an object: text with {field} or {saved name}
+    anew         true: the machine begins anew with this event; what it took and saved before is given up
+    save         {name: field}: at most four names in a behavior; a bare name as a condition means the saved value, and
+                 the name can stand for a field in conditions
+    gather       {name: field}: adds the value to a list, if it is not there yet; at most two names. In conditions its
+                 count is compared ({members: ">=20"}); in emit {members} is the names of the first three,
+                 {members.paths} their paths, {members.top} those that are below no other, {members.count} the count
+    login        the field with the address from which somebody logged in: the `origin` of the process from now on, and
+                 of the processes that it makes later
+    emit         a verb, or a verb and an object: text with {field} or {saved name}; {field.path} is the whole path.
+                 An activity's machine that goes on after its line begins to take and gather anew; what it saved stays
+
+An activity's machine per process that has no transition for `exec` in its state gets `exit` when its process executes
+another program: for the one before that is the end.
 
 `timeout` is the trigger of a state with a timeout, counted from the last transition into it (also from itself); it
-has the fields of the last event that the machine took.
+has the fields of the last event that the machine took. An activity's machine that is in a state with a transition
+{trigger: exit, emit: ...} without conditions, and can leave it only into such states or with a line, is sure to tell:
+it also does when Panorama stops or there are too many machines, and need not keep all that it took until then.
 """
 
 from __future__ import annotations
@@ -40,16 +58,18 @@ from ..reading.fields import Reading
 from ..reading.nodes import Node, shortened
 from ..vocabulary import LAYERS, SCOPES
 from .clauses import condition, duration
-from .model import Behavior, Condition, Example
+from .model import DEPTH, Behavior, Condition, Example
 from .transition import Alphabet, Scope, collect_saved, state_names, transitions
 
-__all__ = ["KEYS", "PROCESS_FIELDS", "behavior"]
+__all__ = ["KEYS", "MOST_DEPTH", "PROCESS_FIELDS", "behavior"]
 
 KEYS = (
-    *("behavior", "summary", "layer", "per", "match", "enabled", "attack", "severity"),
+    *("behavior", "summary", "layer", "per", "match", "depth", "hold", "enabled", "attack", "severity"),
     *("initial", "states", "transitions", "examples"),
 )
 PROCESS_FIELDS = ("command", "exe", "user", "uid", "euid", "login_uid", "container")
+
+MOST_DEPTH = 32
 
 _ATTACK = re.compile(r"T\d{4}(\.\d{3})?\Z", re.ASCII)
 
@@ -70,6 +90,8 @@ def behavior(
         reading.wrong(node.value["behavior"], f"behavior '{shortened(name)}' in a file named '{shortened(stem)}.yaml'")
     layer = reading.choice(node, "layer", LAYERS, "operation")
     per = reading.choice(node, "per", SCOPES, "process")
+    if (layer, per) == ("operation", "path"):
+        reading.wrong(node.value["per"], "an operation cannot be per path", "it is of one process: per file")
     severity = reading.choice(node, "severity", SEVERITIES, "notice" if layer == "activity" else "info")
     if layer == "activity" and SEVERITIES.index(severity) > SEVERITIES.index("notice"):
         reading.wrong(node.value["severity"], f"an activity cannot be of severity '{severity}'", "notice is the least")
@@ -87,6 +109,8 @@ def behavior(
         initial=initial,
         transitions=transitions(reading, node, scope),
         match=_match(reading, node),
+        depth=_depth(reading, node),
+        holds=reading.flag(node, "hold", True),
         enabled=scope.enabled,
         attack=_attack(reading, node),
         severity=severity,
@@ -96,6 +120,14 @@ def behavior(
         path=reading.path,
         line=node.line,
     )
+
+
+def _depth(reading: Reading, node: Node) -> int:
+    value = node.value.get("depth")
+    if value is None or (type(value.value) is int and 1 <= value.value <= MOST_DEPTH):
+        return DEPTH if value is None else int(value.value)
+    reading.wrong(value, f"'depth' cannot be {value.kind}", f"it takes a number from 1 to {MOST_DEPTH}")
+    return DEPTH
 
 
 def _attack(reading: Reading, node: Node) -> tuple[str, ...]:

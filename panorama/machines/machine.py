@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..event import Event, Process, ProcessKey
+from ..output.line import Line
 from .compiler import Table
+from .gathering import Gathering
 
-__all__ = ["MOST_EVENTS", "NEVER", "NOTHING", "Machine", "MachineKey", "Machines"]
+__all__ = ["ANYONE", "MOST_EVENTS", "NEVER", "NOTHING", "Machine", "MachineKey", "Machines"]
 
-MOST_EVENTS = 256  # as many events and states are kept for a line, the latest
+MOST_EVENTS = 256  # as many events, operations and states are kept for a line, the latest
 
+ANYONE: ProcessKey = (0, 0)  # the owner of machines per path
 NOTHING: Mapping[str, Any] = {}
 NEVER = 2**63  # ns, later than any event
 
@@ -29,8 +32,8 @@ class Machine:
     """One running instance of a behavior. Not alive: never kept, or forgotten."""
 
     __slots__ = (
-        *("alive", "due", "epoch", "events", "key", "last", "owner", "partial", "process", "saved", "state", "states"),
-        *("table", "timer"),
+        *("alive", "count", "due", "epoch", "events", "key", "last", "operations", "owner", "partial", "process"),
+        *("saved", "state", "states", "table", "timer"),
     )
 
     def __init__(self, table: Table, owner: ProcessKey, key: MachineKey, epoch: int) -> None:
@@ -41,7 +44,9 @@ class Machine:
         self.state = 0
         self.states = table.states[:1]  # those it went through
         self.saved: Mapping[str, Any] = NOTHING
-        self.events: list[Event] = []  # as the sensor reported them
+        self.events: list[Event] = []  # an operation's, as the sensor reported them
+        self.operations: list[Line] = []  # an activity's
+        self.count = 0  # of those, also of those that are not kept any more
         self.last: Event | None = None  # as this machine's layer sees it
         self.process: Process | None = None
         self.partial = False
@@ -56,6 +61,22 @@ class Machine:
             if len(self.events) > MOST_EVENTS:
                 del self.events[0]
 
+    def begin(self) -> None:
+        """Anew, without what it had; whether records are missing stays as it is, as they may have brought it here."""
+        self.states = self.table.states[:1]
+        self.saved = NOTHING
+        self.events, self.operations, self.count = [], [], 0
+
+    def has_told(self) -> None:
+        """Goes on after a line: what is in it will not be in the next one, but for what was saved."""
+        self.operations, self.count = [], 0
+        self.saved = {name: value for name, value in self.saved.items() if not isinstance(value, Gathering)}
+
+    def gather(self, name: str, value: Any) -> None:
+        if name not in self.saved:
+            self.saved = {**self.saved, name: Gathering()}
+        self.saved[name].add(value)
+
     def enter(self, state: int) -> None:
         """Moves on; the first state stays in the record however long it gets."""
         self.state = state
@@ -66,12 +87,18 @@ class Machine:
 
 
 class Machines:
-    """All machines that are alive; the one longest untouched has to go when there would be more than `most`."""
+    """All machines that are alive; the one longest untouched has to go when there would be more than `most`.
 
-    def __init__(self, most: int, forgotten: Callable[[Machine], None]) -> None:
+    `evicting` is told before that, `forgotten` of every machine that is gone.
+    """
+
+    def __init__(
+        self, most: int, forgotten: Callable[[Machine], None], evicting: Callable[[Machine], None] = lambda _: None
+    ) -> None:
         self.evicted = 0
         self._most = most
         self._forgotten = forgotten
+        self._evicting = evicting
         self._owners: dict[ProcessKey, dict[MachineKey, Machine]] = {}
         self._order: OrderedDict[Machine, None] = OrderedDict()
         self._timers: list[_Timer] = []
@@ -92,7 +119,9 @@ class Machines:
         else:
             if len(self._order) >= self._most:
                 self.evicted += 1
-                self.forget(next(iter(self._order)))
+                oldest = next(iter(self._order))
+                self._evicting(oldest)
+                self.forget(oldest)
             machine.alive = True
             self._owners.setdefault(machine.owner, {})[machine.key] = machine
             self._order[machine] = None
@@ -152,6 +181,7 @@ class Machines:
     def forget_all(self) -> None:
         """The end."""
         for machine in list(self._order):
+            self._evicting(machine)
             self.forget(machine)
         self._timers.clear()
         self.next_due = NEVER

@@ -8,11 +8,13 @@ Knows no YAML and no events.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..vocabulary import SESSION_TRIGGERS, TRIGGERS
 
 __all__ = [
+    "DEPTH",
+    "GATHERED",
     "Behavior",
     "BehaviorSet",
     "Condition",
@@ -23,6 +25,9 @@ __all__ = [
     "Transition",
     "default_object",
 ]
+
+DEPTH = 8  # how far below a process the children are whose events it takes, unless a behavior says it
+GATHERED = "list"  # the kind of a gathered value
 
 Template = tuple[str | tuple[str], ...]  # literal text as str; (name,) is a field or a saved value
 
@@ -37,6 +42,7 @@ class Test:
     network  the address is in it, as CIDR
     compare  the number compares with it by `operator`: < <= > >= !=
     saved    the field equals what was saved under this name
+    field    the field equals this other field
     """
 
     __test__ = False  # it is no test of pytest's
@@ -48,10 +54,15 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Holds if any of the tests does; never if the event does not have the field."""
+    """Holds if any of the tests does; never if the event does not have the field.
+
+    `field` may be the name of a saved value; `kind` is then that value's, else the field's. Of what was gathered the
+    count is compared.
+    """
 
     field: str
     tests: tuple[Test, ...]
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +75,20 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """`dest` None ends the machine: back to initial, which is to say forgotten. `sources` has "*" spelled out."""
+    """`dest` None ends the machine: back to initial, which is to say forgotten. `sources` has "*" spelled out.
+
+    With `anew` the machine gives up what it had, and begins with this event. `login` is the field with the address
+    that the login of the process came from; "" for no login.
+    """
 
     triggers: tuple[str, ...]
     sources: tuple[str, ...]
     dest: str | None = None
     conditions: tuple[Condition, ...] = ()
     saves: tuple[tuple[str, str], ...] = ()  # name, field
+    gathers: tuple[tuple[str, str], ...] = ()
+    anew: bool = False
+    login: str = ""
     emit: Emit | None = None
     line: int = field(default=1, compare=False)
     column: int = field(default=1, compare=False)
@@ -87,7 +105,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """One finite state machine, for each process, file or connection (`per`) whose process meets all of `match`."""
+    """One finite state machine, for each process, file, connection or path (`per`); `match` is of its process."""
 
     name: str
     summary: str
@@ -96,6 +114,8 @@ class Behavior:
     initial: str
     transitions: tuple[Transition, ...]
     match: tuple[Condition, ...] = ()
+    depth: int = DEPTH
+    holds: bool = True
     enabled: bool = True
     attack: tuple[str, ...] = ()
     severity: str = "info"
@@ -145,6 +165,12 @@ class BehaviorSet:
         """The behaviors of one layer that are switched on."""
         return tuple(behavior for behavior in self.behaviors if behavior.enabled and behavior.layer == layer)
 
+    def of(self, layers: tuple[str, ...]) -> BehaviorSet:
+        """The same with all behaviors of other layers switched off."""
+        return BehaviorSet(
+            tuple(each if each.layer in layers else replace(each, enabled=False) for each in self.behaviors)
+        )
+
     def verbs(self) -> dict[str, tuple[str, ...]]:
         """The verbs of the operations that are switched on, each with the syscall triggers that emit it."""
         found: dict[str, set[str]] = {}
@@ -155,6 +181,7 @@ class BehaviorSet:
         return {verb: tuple(sorted(triggers)) for verb, triggers in sorted(found.items())}
 
 
+# which field an event of a trigger is about, where it is no file
 _OBJECTS = {"connect": "remote", "accept": "remote", "send": "remote", "recv": "remote"}
 _OBJECTS |= {"bind": "local", "listen": "local", "exec": "exe"}
 
@@ -165,7 +192,7 @@ def default_object(triggers: Iterable[str], per: str) -> Template:
     In the activity layer `triggers` are those that emit the verb. A machine for each connection has {remote} where
     the trigger says nothing else; one for each file always has {file}.
     """
-    if per == "file":
+    if per in ("file", "path"):
         return (("file",),)
     for trigger in triggers:
         word = trigger.removeprefix("child.")

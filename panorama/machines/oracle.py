@@ -15,14 +15,16 @@ from typing import Any
 
 import transitions
 
-from ..event import Address, Event, File, Held, Loss, Process, ProcessKey
-from ..output.line import Line, Part
-from ..vocabulary import FIELDS, SESSION_TRIGGERS
-from .model import Behavior, BehaviorSet, Condition, Test, Transition, default_object
+from ..event import Address, Event, File, Held, Login, Loss, Process, ProcessKey
+from ..output.line import Gathered, Line, Part
+from ..vocabulary import FIELDS, LIFE, SESSION_TRIGGERS
+from .model import GATHERED, Behavior, BehaviorSet, Condition, Test, Transition, default_object
 
 __all__ = ["Oracle", "matches_glob"]
 
 _Sub = str | int | None
+_Raw = Event | Line | None  # what a machine keeps as evidence
+_ANYONE = (0, 0)
 
 
 @dataclass(eq=False)
@@ -35,10 +37,51 @@ class _Run:
     saved: dict[str, Any] = field(default_factory=dict)
     path: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    operations: list[Line] = field(default_factory=list)
+    lives: list[Event] = field(default_factory=list)  # execs and exits it took
+    gathered: dict[str, list[Any]] = field(default_factory=dict)
     last: Event | None = None
     partial: bool = False
     due: int | None = None
+    began: int = 0
+    touched: int = 0  # when it last moved, in moves of all machines
     taken: Transition | None = None  # by the trigger that was just given to it
+
+
+class _Logins:
+    """Which login a process belongs to, found by going through all that was ever seen."""
+
+    def __init__(self) -> None:
+        self._of: dict[ProcessKey, tuple[Login | None, str]] = {}
+        self._offered: dict[ProcessKey, tuple[Login | None, str]] = {}
+        self._made: dict[tuple[ProcessKey, int], tuple[Login | None, str]] = {}
+        self._peers: dict[ProcessKey, Address] = {}
+
+    def see(self, event: Event) -> None:
+        process = event.process
+        parent = (process.ppid, process.parent_start)
+        if process.key not in self._of:
+            above = self._offered.get(parent) or self._of.get(parent, (None, ""))
+            self._of[process.key] = self._made.pop((parent, process.pid), above)
+        login, daemon = self._of[process.key]
+        name = process.exe.split("/")[-1] or process.command
+        other = not (daemon and name.startswith(daemon)) or process.login_uid == process.uid
+        if login and not login.user and other:
+            login = Login(login.remote, process.user)
+            self._of[process.key] = (login, daemon)
+        if "fork" in event.triggers:
+            self._made[process.key, event.child] = self._offered.get(process.key) or self._of[process.key]
+        elif "connect" in event.triggers and event.remote and event.remote.family in ("inet", "inet6"):
+            self._peers[process.key] = event.remote
+        event.login, event.peer = login, self._peers.get(process.key)
+
+    def doubt(self, daemon: ProcessKey | None) -> None:
+        """A login may be missing: whose the next children are is not known."""
+        self._offered = {key: found for key, found in self._offered.items() if daemon is not None and key != daemon}
+        self._made = {key: found for key, found in self._made.items() if daemon is not None and key[0] != daemon}
+
+    def take(self, process: Process, remote: Address) -> None:
+        self._offered[process.key] = (Login(remote), process.exe.split("/")[-1] or process.command)
 
 
 class Oracle:
@@ -49,11 +92,16 @@ class Oracle:
         self._machines = {behavior.name: _machine(behavior) for behavior in behaviors if behavior.enabled}
         self._runs: list[_Run] = []
         self._seen: dict[ProcessKey, Process] = {}
+        self._parents: dict[ProcessKey, ProcessKey] = {}  # as it was when the process was first seen
+        self._ended: set[ProcessKey] = set()
+        self._logins = _Logins()
         self._now = 0
+        self._moves = 0
         self._lines: list[Line] = []
         self._calls: list[tuple[Event, dict[str, int]]] = []  # every event ever fed
         self._told: set[int] = set()  # the id of every event in a line of an operation
         self._fed: list[Event] = []  # keeps ids unique
+        self._life: Event | None = None  # the exec or exit that activities are being told of
         self._losses: list[int] = []  # ns since boot
         self._held: set[tuple[ProcessKey, str]] = set()  # whose machines of which behaviors were denied records
 
@@ -61,14 +109,23 @@ class Oracle:
         """The lines of the timeouts before it, then its own."""
         self._wait(event.time)
         self._fed.append(event)
-        self._seen[event.process.key] = event.process
+        process = event.process
+        self._parents.setdefault(process.key, (process.ppid, process.parent_start))
+        self._seen[process.key] = process
+        self._logins.see(event)
         for trigger in event.triggers:
             self._step("operation", trigger, event, event, False)
+        verbs = {line.verb for line in self._lines if line.layer == "operation"}
+        if event.triggers[0] in LIFE and event.triggers[0] not in self._behaviors.verbs():
+            assert event.triggers[0] not in verbs
+            self._live(event)
         if "exit" in event.triggers:
-            self._runs = [run for run in self._runs if run.owner.key != event.process.key]
+            self._ended.add(process.key)
+            self._runs = [run for run in self._runs if run.behavior.per == "path" or run.owner.key != process.key]
             self._held = {(owner, name) for owner, name in self._held if owner != event.process.key}
         elif "rename" in event.triggers and event.file and event.to and event.file.path != event.to.path:
             mine = [r for r in self._runs if r.owner.key == event.process.key and r.behavior.per == "file"]
+            mine += [r for r in self._runs if r.behavior.per == "path"]
             self._runs = [r for r in self._runs if not (r in mine and r.sub == event.to.path)]
             for run in mine:
                 if run.sub == event.file.path:
@@ -81,7 +138,13 @@ class Oracle:
         return self._written()
 
     def finish(self) -> list[Line]:
-        """Forgets everything."""
+        """Forgets everything; activities that are sure of their line write it before, those longest untouched first."""
+        for run in sorted(self._runs, key=lambda run: run.touched):
+            if run.behavior.layer == "activity" and run in self._runs and _sure(run.behavior, _state(run)):
+                assert run.last is not None
+                run.partial = True
+                time = max(self._now, run.last.time)
+                self._give(run, "exit", replace(run.last, triggers=("exit",), time=time, calls={}), None, False)
         self._runs.clear()
         return self._written()
 
@@ -89,18 +152,20 @@ class Oracle:
         """Marks everything that is under way; if it is known whose records are missing, what they would have moved."""
         if isinstance(missing, Held) and missing.process:
             process, denied = self._seen.get(missing.process.key, missing.process), set()
+            self._logins.doubt(process.key)
             for behavior in (*self._behaviors.enabled("operation"), *self._behaviors.enabled("activity")):
-                denied.add((process.key, behavior.name))
+                denied.add((process.key if behavior.per != "path" else _ANYONE, behavior.name))
                 if any(trigger.startswith("child.") for trigger in behavior.triggers):
                     ancestor = self._ancestor(behavior, process)
                     denied |= {(ancestor.key, behavior.name)} if ancestor else set()
             for run in self._runs:
-                run.partial = run.partial or (run.owner.key, run.behavior.name) in denied
+                run.partial = run.partial or (_owner(run), run.behavior.name) in denied
             self._held |= denied
             return
         for run in self._runs:
             run.partial = True
         self._losses.append(missing.since_boot or 2**63)
+        self._logins.doubt(None)
 
     def sums(self) -> tuple[dict[str, int], dict[str, int]]:
         """Syscalls by trigger: received, and in lines."""
@@ -119,11 +184,11 @@ class Oracle:
 
     def _wait(self, time: int) -> None:
         while True:
-            due = [(run.due, self._rank(run.behavior), run.owner.key, str(run.sub)) for run in self._runs if run.due]
+            due = [(run.due, self._rank(run.behavior), _owner(run), str(run.sub)) for run in self._runs if run.due]
             first = min(due, default=None)
             if first is None or first[0] is None or first[0] > time:
                 break
-            run = next(r for r in self._runs if (r.due, self._rank(r.behavior), r.owner.key, str(r.sub)) == first)
+            run = next(r for r in self._runs if (r.due, self._rank(r.behavior), _owner(r), str(r.sub)) == first)
             assert run.last is not None
             run.due = None
             self._now = max(self._now, first[0])
@@ -131,10 +196,34 @@ class Oracle:
             self._give(run, "timeout", event, None, False)
         self._now = max(self._now, time)
 
+    def _live(self, event: Event) -> None:
+        """An exec or exit that no operation tells of."""
+        line = None
+        if "exec" in event.triggers:
+            self._replace(event)
+            what = (Part("exe", event.process.exe or None),)
+            line = Line(event.time, event.process, "exec", what, "exec", events=[event], login=event.login)
+        self._life = event
+        self._step("activity", event.triggers[0], event, line, False)
+        self._life = None
+
+    def _replace(self, event: Event) -> None:
+        """The program before has ended, for machines that do not wait for an exec."""
+        mine = [r for r in self._runs if r.owner.key == event.process.key and r.behavior.per == "process"]
+        for run in sorted(mine, key=lambda run: run.began):
+            waits = any("exec" in each.triggers and _state(run) in each.sources for each in run.behavior.transitions)
+            if run.behavior.layer == "activity" and not waits:
+                assert run.last is not None
+                life, self._life = self._life, None
+                ended = replace(run.last, triggers=("exit",), time=event.time, calls={}, process=run.owner)
+                self._give(run, "exit", ended, None, False)
+                self._life = life
+                self._runs = [each for each in self._runs if each is not run]
+
     def _rank(self, behavior: Behavior) -> tuple[bool, str]:
         return (behavior.layer == "activity", behavior.name)
 
-    def _step(self, layer: str, trigger: str, event: Event, raw: Event, partial: bool) -> None:
+    def _step(self, layer: str, trigger: str, event: Event, raw: _Raw, partial: bool) -> None:
         for behavior in sorted(self._behaviors.enabled(layer), key=lambda behavior: behavior.name):
             takers = []
             matches = all(_holds(condition, event, {}) for condition in behavior.match)
@@ -153,32 +242,34 @@ class Oracle:
                 self._give(run, word, event, raw, partial, owner)
 
     def _ancestor(self, behavior: Behavior, process: Process) -> Process | None:
-        """The nearest one that matches, of at most eight; a parent never seen is known by number only."""
-        for generation in range(8):
-            if process.ppid == 0:
-                return None
-            key = (process.ppid, process.parent_start)
-            if key not in self._seen and generation > 0:
-                return None
+        """The nearest living one with a machine, else that matches; one never seen is known by its number only."""
+        nearest = None
+        for generation in range(max(each.depth for each in self._behaviors if each.enabled)):
+            key = self._parents.get(process.key, (process.ppid, process.parent_start) if generation == 0 else (0, 0))
+            if key[0] == 0 or (key not in self._seen and generation > 0):
+                break
             process = self._seen.get(key) or Process(pid=key[0], start=key[1])
             probe = Event((), 0, process, {})
-            if all(_holds(condition, probe, {}) for condition in behavior.match):
-                return process
-        return None
+            if key in self._ended or not all(_holds(condition, probe, {}) for condition in behavior.match):
+                continue
+            if generation < behavior.depth:
+                nearest = nearest or process
+                if any(run.behavior is behavior and run.owner.key == key for run in self._runs):
+                    return process
+        return nearest
 
     def _find(self, behavior: Behavior, owner: Process, sub: _Sub) -> _Run:
         for run in self._runs:
-            if run.behavior is behavior and run.owner.key == owner.key and run.sub == sub:
+            if run.behavior is behavior and run.sub == sub and (behavior.per == "path" or run.owner.key == owner.key):
                 return run
         run = _Run(behavior, owner, sub)
-        missed = any(owner.start < moment for moment in self._losses) or (owner.key, behavior.name) in self._held
+        missed = any(owner.start < moment for moment in self._losses) or (_owner(run), behavior.name) in self._held
+        missed = missed or (behavior.per == "path" and bool(self._losses))
         run.partial = behavior.lasting and missed
         self._machines[behavior.name].add_model(run)
         return run
 
-    def _give(
-        self, run: _Run, word: str, event: Event, raw: Event | None, partial: bool, owner: Process | None = None
-    ) -> None:
+    def _give(self, run: _Run, word: str, event: Event, raw: _Raw, partial: bool, owner: Process | None = None) -> None:
         """Lets the library decide; then does what the transition that it took says."""
         run.taken = None
         before = _state(run)
@@ -190,14 +281,25 @@ class Oracle:
             if run not in self._runs:
                 self._machines[run.behavior.name].remove_model(run)
             return
+        if taken.anew and run in self._runs:
+            run.path, run.events, run.operations, run.lives = [run.behavior.initial], [], [], []
+            run.saved, run.gathered = {}, {}
         run.owner = owner or run.owner
         run.last = event
         run.partial = run.partial or partial
         run.path = run.path or [before]
-        if raw is not None and not (run.events and run.events[-1] is raw):
+        if isinstance(raw, Line):
+            run.operations.append(raw)
+        elif raw is not None and not (run.events and run.events[-1] is raw):
             run.events.append(raw)
+        if self._life is not None and run.behavior.layer == "activity":
+            run.lives.append(self._life)
         for saved, source in taken.saves:
             run.saved[saved] = FIELDS[source].get(event)
+        for name, source in taken.gathers:
+            run.saved[name] = _joined(run.gathered.setdefault(name, []), FIELDS[source].get(event))
+        if taken.login and (remote := FIELDS[taken.login].get(event)) is not None:
+            self._logins.take(event.process, remote)
         after = _state(run)
         ended = after == run.behavior.initial
         if not ended and run.path[-1] != after:
@@ -206,25 +308,36 @@ class Oracle:
         run.due = self._now + wait if wait and not ended else None
         if run not in self._runs:
             self._runs.append(run)
+        self._moves += 1
+        run.touched = self._moves
+        run.began = run.began or self._moves
         if ended:
             self._runs.remove(run)
             self._machines[run.behavior.name].remove_model(run)
         if taken.emit:
-            self._write(run, taken, word, event, raw)
+            self._write(run, taken, word, event)
 
-    def _write(self, run: _Run, taken: Transition, word: str, event: Event, raw: Event | None) -> None:
+    def _write(self, run: _Run, taken: Transition, word: str, event: Event) -> None:
         behavior = run.behavior
         assert taken.emit is not None
         template = taken.emit.object
         if template is None:
             plain = word.removeprefix("child.")
-            words = (plain,) if behavior.layer == "operation" else self._behaviors.verbs().get(plain, ())
+            verbs = {word: (word,) for word in LIFE} | self._behaviors.verbs()
+            words = (plain,) if behavior.layer == "operation" else verbs.get(plain, ())
             template = default_object(words, behavior.per)
         parts: list[str | Part] = []
         for piece in template:
             if isinstance(piece, tuple):
                 name = piece[0]
                 value = FIELDS[name].get(event) if name in FIELDS else run.saved.get(name)
+                whole, _, aspect = name.partition(".")
+                if aspect in ("path", "paths"):
+                    value = FIELDS[whole].get(event) if whole in FIELDS else run.saved.get(whole)
+                elif aspect == "top":
+                    value = _tops(run.gathered[whole]) if whole in run.gathered else None
+                elif aspect:
+                    value = len(run.gathered.get(whole, ()))
                 parts.append(Part(name, value))
             else:
                 parts.append(piece)
@@ -240,12 +353,62 @@ class Oracle:
             states=tuple(run.path),
             events=list(run.events),
             certainty="partial" if run.partial else "certain",
+            operations=list(run.operations),
+            operation_count=len(run.operations),
+            login=event.login,
         )
+        if behavior.layer == "activity":
+            each = {id(event): event for operation in run.operations for event in operation.events}
+            line.events = list(each.values()) or [event]
+            self._told.update(id(life) for life in run.lives)
+            run.operations, run.lives = [], []
+            run.saved = {name: value for name, value in run.saved.items() if name not in run.gathered}
+            run.gathered = {}
         self._lines.append(line)
         if behavior.layer == "operation":
             self._told.update(id(each) for each in run.events)
             seen = replace(event, triggers=(line.verb,), process=run.owner, calls={}, eager=False)
-            self._step("activity", line.verb, seen, raw or run.events[-1], run.partial)
+            self._step("activity", line.verb, seen, line, run.partial)
+
+
+def _owner(run: _Run) -> ProcessKey:
+    return _ANYONE if run.behavior.per == "path" else run.owner.key
+
+
+def _joined(values: list[Any], value: Any) -> Gathered:
+    """Everything that was gathered and is different, the first 64 of it shown."""
+    known = [each.path if isinstance(each, File) else each for each in values]
+    if value is not None and (value.path if isinstance(value, File) else value) not in known:
+        values.append(value)
+    return Gathered(tuple(values[:64]), len(values))
+
+
+def _sure(behavior: Behavior, state: str) -> bool:
+    """Whether on no way from here the machine can end without a line, as its process may end anywhere."""
+    seen, ahead = set(), [state]
+    while ahead:
+        here = ahead.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        leaving = [each for each in behavior.transitions if here in each.sources]
+        ends = [each for each in leaving if "exit" in each.triggers and each.emit and not each.conditions]
+        quiet = [each.dest or behavior.initial for each in leaving if not each.emit]
+        if here == behavior.initial or not ends or behavior.initial in quiet:
+            return False
+        ahead += quiet
+    return True
+
+
+def _tops(values: list[Any]) -> Gathered:
+    """Those that are below no other."""
+    paths = [each.path for each in values if isinstance(each, File)]
+    found = [
+        each
+        for each in values
+        if not (isinstance(each, File) and any(each.path.startswith(f"{path}/") for path in paths))
+    ]
+    return Gathered(tuple(found[:64]), len(found))
 
 
 def _state(run: _Run) -> str:
@@ -298,7 +461,7 @@ def _meant_for(behavior: Behavior, trigger: str, event: Event) -> bool:
 
 def _sub(behavior: Behavior, event: Event) -> _Sub:
     """What the machine is for besides the process; "" if the event has no such thing."""
-    if behavior.per == "file":
+    if behavior.per in ("file", "path"):
         return event.file.path if event.file else ""
     if behavior.per == "connection":
         return event.session or ""
@@ -306,15 +469,19 @@ def _sub(behavior: Behavior, event: Event) -> _Sub:
 
 
 def _holds(condition: Condition, event: Event, saved: dict[str, Any]) -> bool:
-    value = FIELDS[condition.field].get(event)
+    value = FIELDS[condition.field].get(event) if condition.field in FIELDS else saved.get(condition.field)
+    if condition.kind == "paths":
+        return any(_test("path", test, File(each), saved, event) for each in value or () for test in condition.tests)
+    if condition.kind == GATHERED:
+        value = value.count if value else 0
     if value is None:
         return False
-    return any(_test(FIELDS[condition.field].kind, test, value, saved) for test in condition.tests)
+    return any(_test(condition.kind, test, value, saved, event) for test in condition.tests)
 
 
-def _test(kind: str, test: Test, value: Any, saved: dict[str, Any]) -> bool:
-    if test.how == "saved":
-        other = saved.get(str(test.value))
+def _test(kind: str, test: Test, value: Any, saved: dict[str, Any], event: Event) -> bool:
+    if test.how in ("saved", "field"):
+        other = saved.get(str(test.value)) if test.how == "saved" else FIELDS[str(test.value)].get(event)
         if isinstance(value, File) or isinstance(other, File):
             value, other = getattr(value, "path", value), getattr(other, "path", other)
         return other is not None and bool(value == other)

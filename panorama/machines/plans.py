@@ -113,8 +113,6 @@ def _followed(table: Table, steps: list[tuple[Listener, ...]], event: Event) -> 
                     break
             else:
                 continue
-            if move.saves:
-                return None
             way.state, way.last = move.dest, number
             if move.dest and way.states[-1] != table.states[move.dest]:
                 way.states.append(table.states[move.dest])

@@ -16,7 +16,7 @@ from typing import Any
 from ..event import Address, Event, File
 from ..vocabulary import FIELDS
 from .globs import path_glob, text_glob
-from .model import Condition, Test
+from .model import GATHERED, Condition, Test
 
 __all__ = ["Predicate", "predicate", "same"]
 
@@ -35,21 +35,66 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 def predicate(condition: Condition) -> Predicate:
     """The condition with its field's accessor, patterns and networks bound."""
-    known = FIELDS[condition.field]
-    get = known.get
-    checks = [_check(known.kind, test) for test in condition.tests]
+    if condition.kind == "paths":
+        return _any(condition)
+    kind = condition.kind
+    others = [test for test in condition.tests if test.how != "field"]
+    checks = [_check(kind, test) for test in others]
     if len(checks) == 1:
         check = checks[0]
-    elif all(test.how == "equal" for test in condition.tests) and known.kind in ("text", "number", "flag", "path"):
-        check = _one_of(known.kind, frozenset(test.value for test in condition.tests))
+    elif all(test.how == "equal" for test in others) and kind in ("text", "number", "flag", "path"):
+        check = _one_of(kind, frozenset(test.value for test in others))
     else:
 
         def check(value: Any, saved: Saved) -> bool:
             return any(each(value, saved) for each in checks)
 
+    if condition.field not in FIELDS:
+        return _of_saved(condition, check)
+    get = FIELDS[condition.field].get
+    fields = [FIELDS[str(test.value)].get for test in condition.tests if test.how == "field"]
+    if fields:
+
+        def agrees(event: Event, saved: Saved) -> bool:
+            value = get(event)
+            if value is None:
+                return False
+            found = [other for field in fields if (other := field(event)) is not None]
+            return any(same(kind, value, other) for other in found) or check(value, saved)
+
+        return agrees
+
     def holds(event: Event, saved: Saved) -> bool:
         value = get(event)
         return value is not None and check(value, saved)
+
+    return holds
+
+
+def _any(condition: Condition) -> Predicate:
+    """The condition on a field of several paths: on any of them."""
+    get = FIELDS[condition.field].get
+    checks = [_check("path", test) for test in condition.tests]
+
+    def holds(event: Event, saved: Saved) -> bool:
+        return any(check(value, saved) for value in get(event) or () for check in checks)
+
+    return holds
+
+
+def _of_saved(condition: Condition, check: _Check) -> Predicate:
+    """The condition on a saved value, or on how many were gathered, which is none at first."""
+    name, kind = condition.field, condition.kind
+    fields = [FIELDS[str(test.value)].get for test in condition.tests if test.how == "field"]
+
+    def holds(event: Event, saved: Saved) -> bool:
+        value = saved.get(name)
+        if kind == GATHERED:
+            return check(value.count if value is not None else 0, saved)
+        if value is None:
+            return False
+        found = [other for field in fields if (other := field(event)) is not None]
+        return any(same(kind, value, other) for other in found) or check(value, saved)
 
     return holds
 

@@ -12,14 +12,24 @@ from dataclasses import dataclass, field
 
 from ..reading.fields import WORD, Reading, suggestion
 from ..reading.nodes import Node, shortened
-from ..vocabulary import FIELDS, TRIGGERS
+from ..vocabulary import FIELDS, LIFE, TRIGGERS
 from .clauses import condition, emit
-from .model import Transition
+from .model import GATHERED, Transition
 
-__all__ = ["MOST_SAVED", "TRANSITION_KEYS", "Alphabet", "Scope", "collect_saved", "state_names", "transitions"]
+__all__ = [
+    "MOST_GATHERED",
+    "MOST_SAVED",
+    "TRANSITION_KEYS",
+    "Alphabet",
+    "Scope",
+    "collect_saved",
+    "state_names",
+    "transitions",
+]
 
-TRANSITION_KEYS = ("trigger", "source", "dest", "conditions", "save", "emit")
+TRANSITION_KEYS = ("trigger", "source", "dest", "conditions", "anew", "save", "gather", "login", "emit")
 MOST_SAVED = 4
+MOST_GATHERED = 2
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*\Z", re.ASCII)
 
@@ -50,22 +60,33 @@ class Scope:
 
 def collect_saved(reading: Reading, node: Node) -> None:
     """Fills reading.saved before any condition is read, since a later transition may save what an earlier compares."""
+    counts = {"saved": 0, "gathered": 0}
     for item in reading.quiet().mappings(node, "transitions", ""):
-        for key, value in reading.quiet().entries(item, "save"):
-            if not _NAME.match(key.text) or key.text in FIELDS:
-                taken = "is the name of a field" if key.text in FIELDS else "is no name"
-                reading.wrong(key, f"nothing can be saved as '{shortened(key.text)}', which {taken}")
-            elif isinstance(value.value, dict | list) or value.text not in FIELDS:
-                if isinstance(value.value, dict | list) or value.value is None:
-                    reading.wrong(value, f"a field cannot be {value.kind}")
-                else:
-                    reading.unknown(value, "field", FIELDS)
-                reading.saved.setdefault(key.text, "text")
-            elif reading.saved.setdefault(key.text, FIELDS[value.text].kind) != FIELDS[value.text].kind:
-                kinds = f"a {reading.saved[key.text]} and a {FIELDS[value.text].kind}"
-                reading.wrong(key, f"'{key.text}' is saved as {kinds}", "give them two names")
-            elif len(reading.saved) == MOST_SAVED + 1 and list(reading.saved)[-1] == key.text:
-                reading.wrong(key, f"'{key.text}' is one saved value too many", f"there can be {MOST_SAVED}")
+        for word, doing, most in (("save", "saved", MOST_SAVED), ("gather", "gathered", MOST_GATHERED)):
+            for key, value in reading.quiet().entries(item, word):
+                before = len(reading.saved)
+                _collect(reading, key, value, doing)
+                counts[doing] += len(reading.saved) - before
+                if len(reading.saved) > before and counts[doing] == most + 1:
+                    reading.wrong(key, f"'{key.text}' is one {doing} value too many", f"there can be {most}")
+
+
+def _collect(reading: Reading, key: Node, value: Node, doing: str) -> None:
+    gathered = doing == "gathered"
+    if not _NAME.match(key.text) or key.text in FIELDS:
+        taken = "is the name of a field" if key.text in FIELDS else "is no name"
+        reading.wrong(key, f"nothing can be {doing} as '{shortened(key.text)}', which {taken}")
+    elif isinstance(value.value, dict | list) or value.text not in FIELDS or FIELDS[value.text].kind == "paths":
+        if isinstance(value.value, dict | list) or value.value is None:
+            reading.wrong(value, f"a field cannot be {value.kind}")
+        else:
+            reading.unknown(value, "field", [name for name, known in FIELDS.items() if known.kind != "paths"])
+        reading.saved.setdefault(key.text, GATHERED if gathered else "text")
+    else:
+        kind = GATHERED if gathered else FIELDS[value.text].kind
+        known = reading.saved.setdefault(key.text, kind)
+        if known != kind:
+            reading.wrong(key, f"'{key.text}' is saved as a {known} and a {kind}", "give them two names")
 
 
 def state_names(reading: Reading, node: Node, initial: str, declared: tuple[str, ...]) -> tuple[str, ...]:
@@ -85,7 +106,7 @@ def transitions(reading: Reading, node: Node, scope: Scope) -> tuple[Transition,
     for item in reading.mappings(node, "transitions", "a transition"):
         reading.keys(item, TRANSITION_KEYS, ("trigger", "source"))
         conditions = [condition(reading, key, value) for key, value in reading.entries(item, "conditions")]
-        saves = reading.entries(item, "save")
+        saves, gathers = reading.entries(item, "save"), reading.entries(item, "gather")
         found.append(
             Transition(
                 triggers=_triggers(reading, item, scope),
@@ -93,12 +114,23 @@ def transitions(reading: Reading, node: Node, scope: Scope) -> tuple[Transition,
                 dest=reading.word(item, "dest") or None,
                 conditions=tuple(read for read in conditions if read is not None),
                 saves=tuple((key.text, value.text) for key, value in saves if value.text in FIELDS),
+                gathers=tuple((key.text, value.text) for key, value in gathers if value.text in FIELDS),
+                anew=reading.flag(item, "anew", False),
+                login=_login(reading, item),
                 emit=emit(reading, item.value["emit"]) if "emit" in item.value else None,
                 line=item.line,
                 column=item.column,
             )
         )
     return tuple(found)
+
+
+def _login(reading: Reading, item: Node) -> str:
+    field = reading.text(item, "login")
+    if field and (field not in FIELDS or FIELDS[field].kind != "address"):
+        addresses = [name for name, known in FIELDS.items() if known.kind == "address"]
+        reading.unknown(item.value["login"], "address", addresses)
+    return field
 
 
 def _triggers(reading: Reading, item: Node, scope: Scope) -> tuple[str, ...]:
@@ -119,9 +151,9 @@ def _check_trigger(reading: Reading, trigger: Node, scope: Scope) -> None:
     if scope.layer == "operation":
         known: Mapping[str, tuple[str, ...]] = {name: (name,) for name in TRIGGERS}
     else:
-        known = {**scope.alphabet.verbs, "timeout": ()}
+        known = {word: (word,) for word in LIFE} | dict(scope.alphabet.verbs) | {"timeout": ()}
     if word in known:
-        moves = any(getattr(TRIGGERS[name], scope.per) for name in known[word]) if scope.per != "process" else True
+        moves = any(_has(name.removeprefix("child."), scope.per) for name in known[word])
         if not moves and word != "timeout":
             reading.wrong(trigger, f"'{word}' has no {scope.per}: it cannot move a machine per {scope.per}")
     elif scope.layer == "operation":
@@ -133,6 +165,13 @@ def _check_trigger(reading: Reading, trigger: Node, scope: Scope) -> None:
     elif scope.alphabet.complete:
         what = f"no operation emits the verb '{shortened(word)}'"
         reading.wrong(trigger, what, suggestion(word, known))
+
+
+def _has(trigger: str, per: str) -> bool:
+    """Whether an event of the trigger has what there are machines for. The path of an exec is the program's."""
+    if per == "path":
+        return TRIGGERS[trigger].file or trigger == "exec"
+    return per == "process" or bool(getattr(TRIGGERS[trigger], per))
 
 
 def _sources(reading: Reading, item: Node, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def _holds(condition: Condition, known: _Known) -> bool | None:
     value = known[condition.field]
     answer: bool | None = False
     for test in condition.tests:
-        if test.how == "saved":
+        if test.how in ("saved", "field"):
             answer = None
         elif test.how == "equal" and test.value == value:
             return True

@@ -11,6 +11,7 @@ at either end becomes \\x20; then as CEF asks: `\\` and `|` in the header, `\\` 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from .. import __version__
 from .context import Context, milliseconds
 from .facts import Facts
 from .line import Line
+from .operations import operation_texts
 from .quoting import bare, quote
 from .severities import SCALES
 from .shape import Shape, fitted
@@ -38,6 +40,7 @@ _SHAPE = Shape(
         "time": milliseconds,
         "escaped": _Escaped,
         "octal": lambda mode: f"{mode:04o}",
+        "operations": operation_texts,
         "direction": lambda direction: _INBOUND if direction == "ingress" else _OUTBOUND,
     },
     flat=True,
@@ -68,8 +71,13 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return _text_value(value)
     if isinstance(value, dict):
-        return _of_value(" ".join(f"{quote(key)}={quote(text)}" for key, text in value.items()))
-    return _of_value(" ".join(map(quote, value)))
+        texts = {key: text if isinstance(text, str) else _listed(text) for key, text in value.items()}
+        return _of_value(" ".join(f"{quote(key)}={quote(text)}" for key, text in texts.items()))
+    return _of_value(_listed(value))
+
+
+def _listed(words: Iterable[str]) -> str:
+    return " ".join(map(quote, words))
 
 
 @lru_cache(maxsize=512)  # most of what lines say has just been said

@@ -12,6 +12,7 @@ from .classes import deed_of
 from .context import Context, utc_stamp
 from .facts import Facts
 from .line import Line
+from .operations import operation_texts
 from .severities import ALERTS
 from .shape import Record, Shape, dumps, fitted
 
@@ -28,6 +29,7 @@ _SHAPE = Shape(
     {
         "time": utc_stamp,
         "octal": lambda mode: f"{mode:04o}",
+        "operations": operation_texts,
         "id": str,
         "uid": str,
         "file_kind": lambda kind: _FILE_KINDS.get(kind, kind),

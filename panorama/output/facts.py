@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 
 from ..event import Address, Event, File, Process
 from .context import Context
-from .line import Line, Part
+from .line import Gathered, Line, Part
 from .objects import address_text, evidence, object_text
 from .quoting import quote
 
 __all__ = ["Actor", "Ends", "Facts", "entity", "exit_code", "part_record", "part_text"]
+
+_MOST_EVENTS = 100  # in one record; `event_count` has the true number
+_MOST_WHEN_CUT = 16  # events, operations, and values that were gathered
 
 
 class Facts:
@@ -87,7 +90,18 @@ class Facts:
         """What the object names beside the files and addresses of the completing event."""
         event = self.event
         told = (event.file, event.to, event.local, event.remote) if event else ()
-        return [part for part in self.line.object if isinstance(part, Part) and part.value not in told]
+        parts = [part for part in self.line.object if isinstance(part, Part) and part.value not in told]
+        return [_shortened(part) for part in parts] if self.cut else parts
+
+    @property
+    def latest(self) -> list[Event]:
+        """The latest of the events, as many as a record has room for."""
+        return self.events[-(_MOST_WHEN_CUT if self.cut else _MOST_EVENTS) :]
+
+    @property
+    def operations(self) -> list[Line] | None:
+        """The latest of an activity's operations."""
+        return (self.line.operations[-_MOST_WHEN_CUT:] if self.cut else self.line.operations) or None
 
 
 class Actor(NamedTuple):
@@ -161,19 +175,36 @@ def exit_code(event: Event) -> int | None:
 def part_record(part: Part) -> dict[str, Any]:
     """A part of the object as json has it."""
     value = part.value
+    if isinstance(value, Gathered):
+        return {"field": part.field, "values": [_value_record(each) for each in value.values], "count": value.count}
+    return {"field": part.field} | _value_record(value)
+
+
+def part_text(part: Part) -> str | list[str]:
+    """The same as text; a file by its path."""
+    value = part.value
+    return [_value_text(each) for each in value.values] if isinstance(value, Gathered) else _value_text(value)
+
+
+def _value_record(value: File | Address | str | int | bool | None) -> dict[str, Any]:
     if isinstance(value, File):
         names = ("path", "name", "inode", "device", "kind", "mark")
-        return {"field": part.field, "file": {name: getattr(value, name) for name in names if getattr(value, name)}}
+        return {"file": {name: getattr(value, name) for name in names if getattr(value, name)}}
     if isinstance(value, Address):
         host = {"host": value.host} if value.host else {}
         port = {} if value.family == "unix" else {"port": value.port}
-        return {"field": part.field, "address": {"family": value.family} | host | port}
-    return {"field": part.field} if value == "" else {"field": part.field, "value": value}
+        return {"address": {"family": value.family} | host | port}
+    return {} if value == "" else {"value": value}
 
 
-def part_text(part: Part) -> str:
-    """The same in one text; a file by its path."""
-    value = part.value
+def _value_text(value: File | Address | str | int | bool | None) -> str:
     if isinstance(value, File):
         return value.path
     return address_text(value) if isinstance(value, Address) else str(value)
+
+
+def _shortened(part: Part) -> Part:
+    value = part.value
+    if not isinstance(value, Gathered):
+        return part
+    return Part(part.field, Gathered(value.values[:_MOST_WHEN_CUT], value.count))

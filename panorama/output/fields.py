@@ -13,13 +13,11 @@ from .facts import Ends, Facts
 
 __all__ = [
     *("ARGUMENTS", "EVIDENCE", "IDENTITY", "USUAL", "VITAL"),
-    *("Field", "Section", "both", "event_ids", "host_of", "known", "port_of"),
+    *("Field", "Section", "both", "host_of", "known", "port_of"),
 ]
 
 # in which order rows go where a sink limits the length
 ARGUMENTS, EVIDENCE, USUAL, VITAL, IDENTITY = range(5)
-
-_MOST_EVENTS = 100  # ids in one record; `event_count` has the true number
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Field:
 
     `kind` is text, escaped (printable text), list (of text), words (a list of ours), number, flag, or what formats
     write in different ways: time and duration (ns), id (a number, text for ECS and OCSF), uid (text for ECS alone),
-    octal, file_kind, ip_version and direction. `when` says when it is there.
+    octal, file_kind, ip_version, direction and operations (lines). `when` says when it is there.
     """
 
     name: str
@@ -81,11 +79,6 @@ def known(name: str) -> Callable[[Any], Any]:
         return value if value >= 0 else None
 
     return number
-
-
-def event_ids(facts: Facts) -> list[dict[str, int]]:
-    """Which records the line comes from."""
-    return [{"cpu": event.cpu, "sequence": event.sequence} for event in facts.events[-_MOST_EVENTS:]]
 
 
 def host_of(side: str, *families: str) -> Callable[[Ends], Any]:

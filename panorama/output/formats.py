@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The formats by name. A formatter is a pure function from a Line to lines of text without their newlines.
 
-text, json, ecs, cef and ocsf always give one; v6 and v7 give none, one or two (legacy.py says when).
+json, ecs, cef and ocsf always give one; text too, but with `debug` it gives the operations of an activity below; v6 and
+v7 give none, one or two (legacy.py says when).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .legacy import v6_lines, v7_lines
 from .line import Line
 from .ocsf import ocsf_line
 from .records import json_line
-from .text import text_line
+from .text import text_lines
 
 __all__ = ["FORMATS", "Format", "Formatter", "formatter"]
 
@@ -23,7 +24,7 @@ Formatter = Callable[[Line], list[str]]
 Format = Callable[[Line, Context], list[str]]
 
 FORMATS: dict[str, Format] = {
-    "text": lambda line, context: [text_line(line, context)],
+    "text": text_lines,
     "json": lambda line, context: [json_line(line, context)],
     "ecs": lambda line, context: [ecs_line(line, context)],
     "cef": lambda line, context: [cef_line(line, context)],

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A line as fields of the systemd journal: json's keys as PANORAMA_VERB, PANORAMA_FILE_PATH and so on.
 
-Values are as in json, but lists are one text with spaces between, and text is left as it is: the journal takes any
-bytes (systemd.journal-fields(7)). `fields` and `events`, which are lists of records, are left out; so are MESSAGE and
-PRIORITY, which are the sink's.
+Values are as in json, but a list is one text with spaces between, that of operations one with line breaks between, and
+text is left as it is: the journal takes any bytes (systemd.journal-fields(7)). `fields` and `events`, which are lists
+of records, are left out; so are MESSAGE and PRIORITY, which are the sink's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from .context import Context, utc_stamp
 from .facts import Facts
 from .line import Line
+from .operations import operation_texts
 from .shape import Shape
 from .table import SECTIONS
 
@@ -23,7 +24,12 @@ _KEYS = [key for section in SECTIONS for field in section.fields for key in fiel
 
 _SHAPE = Shape(
     "json",
-    {"time": utc_stamp, "duration": lambda ns: f"{ns / 1e9:.9f}", "octal": lambda mode: f"{mode:04o}"},
+    {
+        "time": utc_stamp,
+        "duration": lambda ns: f"{ns / 1e9:.9f}",
+        "octal": lambda mode: f"{mode:04o}",
+        "operations": lambda lines: "\n".join(operation_texts(lines)),
+    },
     flat=True,
 )
 

@@ -5,7 +5,8 @@ A file is `name:inode`: the name quoted if need be, then, outside of any quotes,
 `(unreachable)` if the file has no place in the tree. A name that itself ends like that is always quoted, so what is
 behind the quotes is ours. The new name of a rename or link is the name alone if it stayed in its directory, and the
 absolute path if it did not; a path that lost its beginning starts with `.../`. A file marked "given" is written like
-any other, because the name is the one the program used; json tells.
+any other, because the name is the one the program used; json tells. What a machine gathered is the first three, files
+by their names alone, `and N more`; if it is one thing, that thing.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ import re
 from collections.abc import Iterator
 
 from ..event import Address, Event, File
-from .line import Line, Part
+from .line import Gathered, Line, Part
 from .quoting import MISSING, bare, quote
 
-__all__ = ["address_text", "began", "byte_counts", "evidence", "file_text", "main_file", "object_text"]
+__all__ = [
+    *("address_text", "began", "byte_counts", "descriptor", "evidence", "file_text", "gathered_text", "main_file"),
+    "object_text",
+]
+
+_AND = "and"  # a name that is this word is quoted in a list
+_MOST_GATHERED = 3
 
 _LIKE_A_SUFFIX = re.compile(r"(?::\d+|\(unreachable\))\Z")
 
@@ -42,6 +49,15 @@ def address_text(address: Address) -> str:
     return quote(address.host, always=address.host[0] not in "/@")
 
 
+def gathered_text(gathered: Gathered) -> str:
+    """`a b c and 47 more`; of one thing what it is by itself."""
+    if gathered.count == 1:
+        return _value(gathered.values[0])
+    said = [_gathered(value) for value in gathered.values[:_MOST_GATHERED]]
+    left = gathered.count - len(said)
+    return " ".join([*said, f"{_AND} {left} more"] if left else said) or MISSING
+
+
 def evidence(line: Line) -> Iterator[Event]:
     """Each event of the line once: a machine may have taken several steps on one."""
     seen = set()
@@ -55,6 +71,11 @@ def byte_counts(line: Line) -> tuple[int, int]:
     """Bytes read and written by all events of the line."""
     events = list(evidence(line))
     return sum(event.bytes_read for event in events), sum(event.bytes_written for event in events)
+
+
+def descriptor(line: Line) -> str:
+    """The latest descriptor that an event of the line has."""
+    return next((str(event.fd) for event in reversed(line.events) if event.fd >= 0), MISSING)
 
 
 def began(line: Line) -> int:
@@ -75,17 +96,30 @@ def _text(line: Line, index: int) -> str:
     if isinstance(part, str):
         return part if part.isprintable() else bare(part)
     value = part.value
-    if isinstance(value, File):
-        return _new_name(line, index, value) if part.field == "to" else file_text(value)
-    if isinstance(value, Address):
-        return address_text(value)
+    if isinstance(value, File) and part.field == "to":
+        return _new_name(line, index, value)
     if part.field == "mode" and isinstance(value, int):
         return f"{value:04o}"
+    return gathered_text(value) if isinstance(value, Gathered) else _value(value)
+
+
+def _value(value: File | Address | str | int | bool | None) -> str:
+    if isinstance(value, File):
+        return file_text(value)
+    if isinstance(value, Address):
+        return address_text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return quote(value)
     return MISSING if value is None else str(value)
+
+
+def _gathered(value: File | Address | str | int) -> str:
+    """One of several."""
+    if isinstance(value, File):
+        return f"{_name(value.name)}{_mark(value)}" if value.name != _AND else quote(_AND, always=True)
+    return quote(_AND, always=True) if value == _AND else _value(value)
 
 
 def _new_name(line: Line, index: int, new: File) -> str:

@@ -2,9 +2,9 @@
 """The ocsf format: Open Cybersecurity Schema Framework 1.5, one JSON object per line, with its Linux extension.
 
 Operations are File System Activity (1001), Process Activity (1007) and Network Activity (4001); activities are
-Detection Findings (2004), whose last operation is the evidence; Panorama's own notices are Base Events (0). In Process
-Activity `process` is what was started and `actor` its parent; elsewhere `actor` is who did it. What OCSF has no
-attribute for is under `unmapped`.
+Detection Findings (2004), whose operations are the evidence, with file or endpoints of the last one; Panorama's own
+notices are Base Events (0). In Process Activity `process` is what was started and `actor` its parent; elsewhere `actor`
+is who did it. What OCSF has no attribute for is under `unmapped`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .classes import OCSF_CLASSES, deed_of
 from .context import Context, milliseconds
 from .facts import Facts
 from .line import Line
+from .operations import operation_texts
 from .severities import ALERTS
 from .shape import Record, Shape, dumps, fitted
 
@@ -30,7 +31,7 @@ _DIRECTIONS = {"ingress": 1, "egress": 2}
 _PRODUCT = {"name": "Panorama", "vendor_name": "Panorama", "version": __version__}
 _EXTENSIONS = [{"name": "linux", "uid": "1", "version": OCSF_VERSION}]
 _OS = {"name": "Linux", "type_id": 200}
-_EVIDENCE = ("file", "src_endpoint", "dst_endpoint", "connection_info")
+_EVIDENCE = ("file", "src_endpoint", "dst_endpoint", "connection_info", "data")
 
 _SHAPE = Shape(
     "ocsf",
@@ -38,6 +39,7 @@ _SHAPE = Shape(
         "time": milliseconds,
         "duration": lambda ns: ns // 1_000_000,
         "octal": lambda mode: f"{mode:04o}",
+        "operations": operation_texts,
         "id": str,
         "file_kind": lambda kind: _FILE_TYPES.get(kind, 0),
         "direction": lambda direction: _DIRECTIONS.get(direction, 0),

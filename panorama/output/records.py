@@ -12,13 +12,19 @@ from __future__ import annotations
 from .context import Context, utc_stamp
 from .facts import Facts
 from .line import Line
+from .operations import operation_records
 from .shape import Shape, dumps, fitted
 
 __all__ = ["json_line"]
 
 _SHAPE = Shape(
     "json",
-    {"time": utc_stamp, "duration": lambda ns: round(ns / 1e9, 9), "octal": lambda mode: f"{mode:04o}"},
+    {
+        "time": utc_stamp,
+        "duration": lambda ns: round(ns / 1e9, 9),
+        "octal": lambda mode: f"{mode:04o}",
+        "operations": operation_records,
+    },
 )
 
 

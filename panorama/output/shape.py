@@ -3,8 +3,9 @@
 
 Text that is not UTF-8 has U+FFFD for the bytes that are not, and `<key>_bytes` with all of it in hexadecimal: beside
 it, or, where a standard has no room for that, in the part of the record that is ours. Where a sink limits the length,
-arguments go first, then event ids, `_bytes` and the ends of long texts, then all but what tells who did what to what,
-at last all but the identity; `cut` says so. What that comes to is a record like any other.
+arguments and all but the last operations go first, then event ids, the other operations, `_bytes` and the ends of long
+texts, then all but what tells who did what to what, at last all but the identity; `cut` says so. What that comes to is
+a record like any other.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _Path = tuple[str, ...]
 _Nodes = dict[_Path, Record]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_RAW = ("text", "list")  # kinds of fields with text from outside
+_RAW = ("text", "list", "operations")  # kinds of fields with text from outside
 _MOST_PROCESSES = 512  # whose part of the record is kept
 # until it fits: rows of which rank stay, and how long a text may be (0: any)
 _STEPS = ((EVIDENCE, 0), (USUAL, 200), (VITAL, 200), (VITAL, 60), (IDENTITY, 60))
@@ -178,6 +179,8 @@ def _readable(value: Any) -> Any:
             result[key] = _readable(inner)
             if isinstance(inner, str) and result[key] != inner:
                 result[f"{key}_bytes"] = _hex(inner)
+            elif isinstance(inner, list) and result[key] != inner and isinstance(inner[0], str):
+                result[f"{key}_bytes"] = [_hex(word) for word in inner]
         return result
     if isinstance(value, list):
         return [_readable(inner) for inner in value]

@@ -12,8 +12,9 @@ from __future__ import annotations
 from operator import attrgetter
 
 from .facts import exit_code, part_record, part_text
-from .fields import ARGUMENTS, EVIDENCE, IDENTITY, VITAL, Field, Section, both, event_ids, host_of, known, port_of
+from .fields import ARGUMENTS, EVIDENCE, IDENTITY, VITAL, Field, Section, both, host_of, known, port_of
 from .objects import object_text
+from .operations import event_ids
 from .severities import SCALES
 
 __all__ = ["SCHEMA", "SECTIONS"]
@@ -115,6 +116,17 @@ _PROCESS = Section("The process", attrgetter("actor"), (
           "process.parent.command_line", "PanoramaParentCommandLine", "actor.process.parent_process.cmd_line",
           rank=ARGUMENTS),
 ), shared=True)
+
+_SESSION = Section("The login over the network that the process belongs to", attrgetter("line.login"), (
+    both("session.remote.host", "text", "always", "address that it came from", attrgetter("remote.host"),
+          "process.entry_leader.entry_meta.source.ip", "PanoramaSessionAddress", "unmapped.session_address",
+          rank=VITAL),
+    both("session.remote.port", "number", "always", "its port", attrgetter("remote.port"),
+          "panorama.session_port", "PanoramaSessionPort", "unmapped.session_port", rank=VITAL),
+    both("session.user", "text", "if known", "who logged in, whatever sudo made of them since", attrgetter("user"),
+          "process.entry_leader.user.name", "PanoramaSessionUser", "unmapped.session_user", rank=VITAL),
+    Field("session is remote", "flag", "always", "true", lambda _: True, "", "", "actor.session.is_remote"),
+))
 
 _FILE = Section("The file of the completing event", attrgetter("file"), (
     both("file.path", "text", "always", "absolute path; the old one of rename and link",
@@ -256,14 +268,19 @@ _EVIDENCE = Section("How it came about", lambda facts: facts, (
           attrgetter("line.certainty"), "panorama.certainty", "PanoramaCertainty", "unmapped.certainty", rank=VITAL),
     both("event_count", "number", "always", "events behind the line", lambda f: len(f.events),
           "panorama.event_count", "PanoramaEventCount", "unmapped.event_count"),
-    both("events", "words", "always", "the last hundred of them: cpu and sequence, as in a trace", event_ids,
-          rank=EVIDENCE),
+    both("events", "words", "always", "the last hundred of them, or sixteen if something had to be cut: cpu and"
+          " sequence, as in a trace", lambda f: event_ids(f.latest), rank=EVIDENCE),
+    both("operation_count", "number", "activities", "operations that are collapsed in the line",
+          lambda f: f.line.operation_count or None, "panorama.operation_count", "PanoramaOperationCount",
+          "unmapped.operation_count"),
+    both("operations", "operations", "activities", "the last 256 of them, or sixteen if something had to be cut",
+          attrgetter("operations"), "panorama.operations", "PanoramaOperations", "data.operations", rank=EVIDENCE),
     both("cut", "flag", "if true", "the sink limits the length, and something had to go", lambda f: f.cut or None,
           "panorama.cut", "PanoramaCut", "unmapped.cut", rank=IDENTITY),
 ))
 # fmt: on
 
 SECTIONS = (
-    *(_LINE, _PROCESS, _FILE, _TO, _RESULT, _ORIGINAL, _TARGET, _end("local"), _end("remote"), _ENDS, _EVENT),
+    *(_LINE, _PROCESS, _SESSION, _FILE, _TO, _RESULT, _ORIGINAL, _TARGET, _end("local"), _end("remote"), _ENDS, _EVENT),
     _EVIDENCE,
 )

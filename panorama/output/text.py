@@ -3,7 +3,8 @@
 
 Behind the object follows ` ... repeated N times` if the line before happened N times more, ` ?` if records were lost
 while the machine ran, and with `debug` always these four fields: ` fd=3 read=4096 written=0 states=new>created>`.
-Fields that need it are quoted (quoting.py).
+Below an activity's line stand, with `debug`, its latest operations (operations.py). Fields that need it are quoted
+(quoting.py).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import TextIO
 
 from .context import Context, stamp
 from .line import Line
-from .objects import byte_counts, object_text
-from .quoting import MISSING, quote, shorten
+from .objects import byte_counts, descriptor, object_text
+from .operations import below
+from .quoting import quote, shorten
 
-__all__ = ["HEADER", "text_line", "wants_colour"]
+__all__ = ["HEADER", "text_line", "text_lines", "wants_colour"]
 
 HEADER = f"{'TIME':26} PPID PID USER COMMAND VERB OBJECT"
 
@@ -25,8 +27,14 @@ HEADER = f"{'TIME':26} PPID PID USER COMMAND VERB OBJECT"
 _COLOURS = {"notice": "33", "warning": "31"} | dict.fromkeys(("error", "critical", "alert", "emergency"), "1;31")
 
 
+def text_lines(line: Line, context: Context) -> list[str]:
+    """The line, and with `debug` the operations that it has, each a line of text."""
+    more = below(line, context) if context.debug and line.operations else []
+    return [text_line(line, context), *([shorten(each, context.limit) for each in more] if context.limit else more)]
+
+
 def text_line(line: Line, context: Context) -> str:
-    """The line as one line of text, without its newline."""
+    """The line alone as one line of text, without its newline."""
     process = line.process
     verb = _word(line.verb)
     head = f"{stamp(line.time, context.zone)} {_who(process.ppid, process.pid, process.user, process.command)}"
@@ -64,6 +72,5 @@ def _painted(word: str, severity: str) -> str:
 
 def _debug(line: Line) -> str:
     read, written = byte_counts(line)
-    fd = next((str(event.fd) for event in reversed(line.events) if event.fd >= 0), MISSING)
     states = "".join(f"{state}>" for state in line.states)
-    return f" fd={fd} read={read} written={written} states={quote(states)}"
+    return f" fd={descriptor(line)} read={read} written={written} states={quote(states)}"

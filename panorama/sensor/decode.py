@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import struct
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,6 +26,7 @@ _FAMILIES = {1: "unix", 2: "inet", 10: "inet6"}
 _SOCKET_TYPES = {1: "stream", 2: "dgram", 5: "seqpacket"}
 _PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 262: "mptcp"}
 _LIFE = ("fork", "exec", "exit")
+_DESCRIPTOR = re.compile(rb"/dev/fd/[0-9]+(?:/(.*))?", re.DOTALL)  # what execveat(2) makes of its first two arguments
 _FOLLOWING = ("chmod", "chown", "truncate")  # of a symbolic link's name these mean the file
 _CHANGING = ("rename", "link", "symlink", "chmod", "mkdir", "truncate", "chown")  # say more than a file's name
 _NO_NAMES = (b"", b".", b"..")
@@ -184,10 +186,14 @@ class Decoder:
             event.created = flags & self._flags["created"] != 0
             event.truncated = flags & self._flags["truncated"] != 0
             event.inherited = flags & self._flags["inherited"] != 0
-        if kind == "socket":
-            self._socket(event, self._more(record), inode, text, to_text)
-        elif trigger in _LIFE:
+        if trigger in _LIFE:
             self._life(event, trigger, flags, record)
+            if trigger == "exec":
+                event.file = self._file_executed(event, who, flags, text, to_base, to_text)
+                if kind == "socket":
+                    self._socket(event, self._more(record), inode, b"", b"")
+        elif kind == "socket":
+            self._socket(event, self._more(record), inode, text, to_text)
         else:
             path, mark = self._named(who, flags, base, text) if text else (self._names.path(base), "")
             if text and trigger in _FOLLOWING and not mark:
@@ -230,6 +236,24 @@ class Decoder:
         argv = tuple(os.fsdecode(arguments).split("\0")[:-1])
         self._processes.started((pid, start), (ppid, parent_start), self._names.path(names), argv, time)
         self._forget((pid, start))
+
+    def _file_executed(self, event: Event, who: bytes, flags: int, arguments: bytes, base: bytes, name: bytes) -> File:
+        """The executable, or the script that it is the interpreter of, whose `name` it then has as an argument."""
+        path, mark = self._marked(event.process.exe, "", flags & ~self._flags["text_lost"], "file")
+        last = arguments.rpartition(b"\0")[2]  # of which the end is missing
+        if name and (b"\0" + name in arguments or (last and name.startswith(last))):
+            path, mark = self._marked(*self._given(who, flags, base, name), flags, "to")
+        return File(path, kind="file", mark=mark)
+
+    def _given(self, who: bytes, flags: int, base: bytes, name: bytes) -> tuple[str, str]:
+        """The path and mark of the file that was executed by this name, which was there at that moment."""
+        given = name.rstrip(b"\0")
+        if found := _DESCRIPTOR.fullmatch(given):
+            if not found[1]:
+                return (self._names.path(base), "") if base else (os.fsdecode(given), "given")
+            given = found[1]
+        path, mark = self._named(who, flags, base, given)
+        return (path, mark) if mark else self._followed(who, flags, path)
 
     def _forget(self, key: ProcessKey) -> None:
         for who in self._described.pop(key, ()):

@@ -17,6 +17,7 @@ from ..tally import added
 from .decode import Decoder, Undecodable, file_kind, session_calls, session_steps
 from .held import HeldBack
 from .kernel import Demand, Kernel, OpenSession
+from .logins import Logins
 from .processes import Processes, container_in
 from .trees import trees
 
@@ -65,6 +66,7 @@ class Sensor:
         self._expected: dict[int, int] = {}
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
+        self._logins = Logins()
         self._held = HeldBack(self.kernel)
         self._offset = _boot_offset()
         self._scanned = self._users_forgotten = time.monotonic_ns()
@@ -89,6 +91,7 @@ class Sensor:
         """Attaches, then reads the processes there are: what happens in between is known from both."""
         self.kernel.attach()
         self.processes.read_running()
+        self._logins.read(self.processes.older)
 
     def wake_on(self, descriptor: int, act: Callable[[], object]) -> None:
         """Ends a wait of `poll` when there is something to read on the descriptor, and calls `act`, which reads it."""
@@ -97,6 +100,7 @@ class Sensor:
     def follow(self, pid: int) -> None:
         """In a sensor that follows: report this process from now on, and those it forks."""
         self.processes.read(pid)
+        self._logins.read(self.processes.older, pid)
         self.kernel.follow(pid)
 
     def poll(self, timeout: float) -> list[Item]:
@@ -150,6 +154,8 @@ class Sensor:
             if sequence > (due := expected.get(cpu, 0)):
                 items.append(Loss(event.time, cpu, due, sequence - due, event.time - self._offset))
             expected[cpu] = sequence + 1
+            if self._logins.untold and latest.get(process.pid) is not process:
+                items += self._logins.members(process, event.time, self._named)
             if self._decoder.held:
                 items += self._held.carried(process, self._decoder.held, event.time)
                 self._decoder.held = None
@@ -267,10 +273,12 @@ class Sensor:
         )
 
     def _named(self, key: ProcessKey) -> Process:
-        """The process with this key; one that nothing is known of by now has no more than that."""
+        """The process with this key; one that has ended by now has no more than what it ran."""
         found = self._process(key[0])
-        close = found is not None and abs(found.start - key[1]) <= _CLOSE
-        return replace(found, start=key[1]) if found and close else Process(*key)
+        if found and abs(found.start - key[1]) <= _CLOSE:
+            return replace(found, start=key[1])
+        image = self.processes.image(key, (0, 0))
+        return Process(*key, exe=image.exe, argv=image.argv)
 
     def _process(self, pid: int) -> Process | None:
         known = self._latest.get(pid)

@@ -18,7 +18,9 @@ import psutil
 
 from ..event import ProcessKey
 
-__all__ = ["Image", "Processes", "container_in", "user_name"]
+__all__ = ["Image", "Processes", "Started", "container_in", "started", "user_name"]
+
+Started = tuple[int, int]  # pid, start in clock ticks, which is all that /proc has of it
 
 _NOBODY: ProcessKey = (0, 0)  # no process has this key
 _TICK = 10**9 // os.sysconf("SC_CLK_TCK")
@@ -33,6 +35,10 @@ class Image:
     argv: tuple[str, ...] = ()
     since: int = 0
     before: Image | None = None  # what it ran until then: children made before the exec are copies of this
+
+
+def started(key: ProcessKey) -> Started:
+    return key[0], key[1] // _TICK
 
 
 def user_name(uid: int) -> str:
@@ -55,7 +61,7 @@ class Processes:
     def __init__(self, limit: int = 16384) -> None:
         self._limit = limit
         self._images: dict[ProcessKey, Image] = {}
-        self._older: dict[tuple[int, int], Image] = {}  # by pid and start in clock ticks, as /proc has it
+        self.older: dict[Started, Image] = {}  # that ran when they were read
         self._users: dict[int, str] = {}
         self._containers: dict[int, str] = {}
 
@@ -63,7 +69,7 @@ class Processes:
         """Takes in the processes there are; returns how many. Those that vanish meanwhile do not matter."""
         for pid in psutil.pids():
             self.read(pid)
-        return len(self._older)
+        return len(self.older)
 
     def read(self, pid: int) -> None:
         """Takes in a process that runs already; nothing happens if there is none."""
@@ -71,7 +77,7 @@ class Processes:
             process = psutil.Process(pid)
             with process.oneshot():
                 ticks = round((process.create_time() - psutil.boot_time()) * 10**9 / _TICK)
-                self._older[pid, ticks] = Image(_exe(pid), tuple(process.cmdline()))
+                self.older[pid, ticks] = Image(_exe(pid), tuple(process.cmdline()))
 
     def started(self, key: ProcessKey, parent: ProcessKey, exe: str, argv: tuple[str, ...], time: int) -> None:
         """An exec at `time` ns since boot."""
@@ -80,13 +86,13 @@ class Processes:
 
     def ended(self, key: ProcessKey) -> None:
         self._images.pop(key, None)
-        self._older.pop((key[0], key[1] // _TICK), None)
+        self.older.pop(started(key), None)
 
     def image(self, key: ProcessKey, parent: ProcessKey) -> Image:
         """What the process runs, as well as it is known; an empty Image if it is not."""
-        found = self._images.get(key) or self._older.get((key[0], key[1] // _TICK))
+        found = self._images.get(key) or self.older.get(started(key))
         if found is None:
-            origin = self._images.get(parent) or self._older.get((parent[0], parent[1] // _TICK))
+            origin = self._images.get(parent) or self.older.get(started(parent))
             if origin is not None and origin.since > key[1]:
                 origin = origin.before  # the parent has become another program since
             found = origin or _from_proc(key)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identical lines in a row become one, and one more that says how often: `... repeated N times`.
 
-Lines are identical if only their time differs. The line that counts is the last of them, with its time and evidence; it
-comes when another line does, or some seconds after the first repetition. A single repetition stays as it is. No clock:
-times are those of the lines, and of `expire`.
+Lines are identical if only their time differs. The line that counts is the last of them, with its time and events, and
+with the operations of all; it comes when another line does, or some seconds after the first repetition. A single
+repetition stays as it is. No clock: times are those of the lines, and of `expire`.
 """
 
 from __future__ import annotations
 
-from ..output.line import Line
+from ..output.line import MOST_OPERATIONS, Line
 
 __all__ = ["Folder"]
 
@@ -38,6 +38,9 @@ class Folder:
         released = self.expire(line.time)
         if not self._times:
             self._since = line.time
+        if self._held and line.operations:
+            line.operations = (self._held.operations + line.operations)[-MOST_OPERATIONS:]
+            line.operation_count += self._held.operation_count
         self._held = line
         self._times += 1
         return released
@@ -63,4 +66,5 @@ def _same(one: Line, other: Line) -> bool:
         and one.process == other.process
         and one.object == other.object
         and (one.behavior, one.severity, one.certainty) == (other.behavior, other.severity, other.certainty)
+        and one.login == other.login
     )

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from panorama.commands.options import Loaded, add_behavior_options, load
+from panorama.commands.options import Loaded, add_behavior_options, configured, loaded
 from panorama.demand import demand_of
 from panorama.event import Event
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 def _loaded() -> Loaded:
     parser = argparse.ArgumentParser()
     add_behavior_options(parser)
-    return load(parser.parse_args([]))
+    return loaded(configured(parser.parse_args([])))
 
 
 def syscalls() -> list[str]:

@@ -85,6 +85,15 @@ def test_behaviors_are_switched_before_their_verbs_are_looked_at(tmp_path: Path,
     assert sorted(on(ready)) == ["building", "reading", "starting"]
 
 
+def test_a_sink_for_activities_gets_nothing_where_none_are_written(tmp_path: Path, shipped: Path) -> None:
+    behavior(tmp_path / "site", "clearing", "remove", "clear", body=ACTIVITY)
+    sinks = "sinks: {a: {type: syslog, filter: {layer: activity}}}\n"
+    assert "clearing" in on(loaded(configured(tmp_path, more=sinks)))
+    assert refused(configured(tmp_path, more=f"log: operations\n{sinks}")) == [
+        f"{tmp_path}/panorama.yaml:3:43: the filter of 'a' lets nothing through: no behavior that is on fits it"
+    ]
+
+
 def test_what_the_command_line_names_has_to_be_there(tmp_path: Path, shipped: Path) -> None:
     """What the file names was meant for its own folders."""
     config = configured(tmp_path, ", enable: [starting]", "sinks: {a: {type: syslog, filter: {behavior: removal}}}\n")

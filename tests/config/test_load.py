@@ -52,6 +52,7 @@ def test_every_value_is_taken_and_knows_its_place(tmp_path: Path) -> None:
         "behaviors:\n"
         "  enable: exec\n"
         "  disable: [size, name]\n"
+        "log: activities\n"
         "long_open: 1500ms\n"
         "ring_buffer: 512KiB\n"
         "limits: {process: 0, global: 70}\n"
@@ -66,6 +67,7 @@ def test_every_value_is_taken_and_knows_its_place(tmp_path: Path) -> None:
         "    filter: {severity: notice, behavior: f*}\n",
     )
     assert (config.behaviors_enable, config.behaviors_disable) == (("exec",), ("size", "name"))
+    assert config.log == "activities"
     assert (config.long_open, config.ring_buffer, config.fold) == (1.5, 512 << 10, False)
     assert (config.limits_process, config.limits_global) == (0, 70)
     assert (config.spool_folder, config.spool_limit) == ("/srv/spool", 2 << 30)
@@ -81,14 +83,14 @@ def test_every_value_is_taken_and_knows_its_place(tmp_path: Path) -> None:
         "behaviors.enable": (2, 11),
         "behaviors.enable[0]": (2, 11),
         "behaviors.disable[1]": (3, 19),
-        "limits.global": (6, 30),
-        "sinks.log": (10, 3),
-        "sinks.log.path": (12, 11),
-        "sinks.log.filter.behavior[0]": (15, 42),
-        "sinks.log.limit": (8, 36),  # that of spool.limit, which it follows
+        "limits.global": (7, 30),
+        "sinks.log": (11, 3),
+        "sinks.log.path": (13, 11),
+        "sinks.log.filter.behavior[0]": (16, 42),
+        "sinks.log.limit": (9, 36),  # that of spool.limit, which it follows
     }.items():
         assert (config.origin(key).line, config.origin(key).column) == place, key
-    assert str(config.origin("long_open")) == f"{tmp_path}/panorama.yaml:4"
+    assert str(config.origin("long_open")) == f"{tmp_path}/panorama.yaml:5"
     assert str(config.origin("chain")) == str(config.origin("sinks.log.filter.layer")) == "default"
 
 
@@ -224,20 +226,25 @@ def test_a_spool_that_others_could_write_is_refused(tmp_path: Path, monkeypatch:
 def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:
     """Names to switch on are added; ignore.yaml of the behaviors that were named counts; names of the file that are
     meant for other behaviors do no harm."""
-    (tmp_path / "panorama.yaml").write_text("behaviors: {enable: [exec, nothing]}\nlong_open: 5s\nfold: false\n")
+    (tmp_path / "panorama.yaml").write_text(
+        "behaviors: {enable: [exec, nothing]}\nlong_open: 5s\nfold: false\nlog: all\n"
+    )
     (tmp_path / "ignore.yaml").write_text("ignore: []\n")
     parser = argparse.ArgumentParser()
     watch.add(parser)
     config = configured(
         parser.parse_args(
-            [f"--config={tmp_path}/panorama.yaml", "--long-open=7", f"-b={tmp_path}", "--enable=gzip", "--", "true"]
+            [
+                *(f"--config={tmp_path}/panorama.yaml", "--long-open=7", "--log=activities"),
+                *(f"-b={tmp_path}", "--enable=gzip", "--", "true"),
+            ]
         )
     )
-    assert (config.long_open, config.fold) == (7.0, False)
+    assert (config.long_open, config.log, config.fold) == (7.0, "activities", False)
     assert config.behaviors_folders == (str(tmp_path),)
     assert config.ignore == (f"{tmp_path}/ignore.yaml",)
     assert config.behaviors_enable == ("exec", "nothing", "gzip")
-    for key in ("long_open", "behaviors.folders", "ignore", "behaviors.enable"):
+    for key in ("long_open", "log", "behaviors.folders", "ignore", "behaviors.enable"):
         assert config.origin(key) == COMMAND_LINE
     with pytest.raises(UsageError, match="--ignore: there is no file /gone"):
         configured(parser.parse_args(["--ignore=/gone"]))

@@ -70,10 +70,12 @@ class Watcher:
         self.loaded = loaded
         self.sensor = sensor
 
-    def run(self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1) -> Told:
+    def run(
+        self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1, log: str = "operations"
+    ) -> Told:
         """Runs a script in bash under watch until it and its descendants have ended, and what `also` did meanwhile."""
         told = Told()
-        pipeline = Pipeline(self.loaded.program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append)
+        pipeline = Pipeline(self.loaded.program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append, log=log)
         self.drain()
         gate, opener = os.pipe()
         begun, begins = os.pipe()  # the shell says that it is one: its own exec is over before it is followed

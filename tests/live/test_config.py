@@ -28,7 +28,7 @@ def lines(folder: Path, configuration: str) -> list[str]:
     (folder / "panorama.yaml").write_text(configuration)
     (folder / "site").mkdir(exist_ok=True)
     script = "echo x > f; mv f g; rm g; echo x > /dev/null"
-    command = [PANORAMA, "watch", "--config", "panorama.yaml", "--", "sh", "-c", script]
+    command = [PANORAMA, "watch", "--log", "operations", "--config", "panorama.yaml", "--", "sh", "-c", script]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return [" ".join(line.split()[5:]).partition(":")[0] for line in done.stderr.splitlines()]

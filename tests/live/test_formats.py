@@ -22,7 +22,8 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 def watched(folder: Path, format_name: str, script: str) -> list[str]:
     """The lines of a shell script, in a format."""
-    command = [PANORAMA, "watch", "--enable", "exec", "--format", format_name, "--", "bash", "-c", script]
+    options = ["--log", "operations", "--enable", "exec", "--format", format_name]
+    command = [PANORAMA, "watch", *options, "--", "bash", "-c", script]
     run = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True)
     return run.stderr.split("\n")[:-1]
 

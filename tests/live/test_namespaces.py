@@ -30,7 +30,9 @@ def test_links_are_followed_where_the_programs_are(tmp_path: Path) -> None:
     (seen / "relative").symlink_to("d")
     (seen / "absolute").symlink_to(seen / "d")
     (seen / "file").symlink_to(seen / "h")
-    hidden = f"mount -t tmpfs -o ro none {seen} && exec {PANORAMA} run --format json -s file:{log} 2>{said}"
+    hidden = (
+        f"mount -t tmpfs -o ro none {seen} && exec {PANORAMA} run --log operations --format json -s file:{log} 2>{said}"
+    )
     script = f"""
         unshare --mount sh -c '{hidden}' & panorama=$!
         until grep -q watching {said}; do kill -0 $panorama || exit 1; sleep 0.1; done

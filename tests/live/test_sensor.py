@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Told, Watcher
+from .conftest import Told, Watcher, open_sensor
 from .test_programs import check, given
 
 pytestmark = pytest.mark.live
@@ -381,6 +381,61 @@ def test_a_program_that_renames_itself(told: Tell, tmp_path: Path) -> None:
     run = told(perl('$0 = "kworker/0:1"; open F, ">", "f"; close F;'))
     assert [(line.process.command, line.verb) for line in run.lines] == [("kworker/0:1", "create")]
     assert run.lines[0].process.exe == os.path.realpath("/usr/bin/perl")
+
+
+ORDER = """
+behavior: order
+summary: What a server that forks for each connection does, step by step.
+layer: operation
+per: process
+initial: any
+transitions:
+- {trigger: accept, source: any, emit: "accept {remote}"}
+- {trigger: fork, source: any, emit: "fork {child}"}
+- {trigger: mkdir, source: any, emit: "mkdir {file}"}
+"""
+
+
+def test_a_process_is_told_of_before_what_it_does_and_after_what_it_was_made_for(tmp_path: Path) -> None:
+    """200 times a server takes two connections and forks for each; the children are at work at once, on both cpus."""
+    (tmp_path / "order.yaml").write_text(ORDER)
+    watcher = open_sensor([tmp_path / "order.yaml"])
+    run = watcher.run(
+        python(
+            """
+            import os, socket
+            s = socket.create_server(("127.0.0.1", 0))
+            if os.fork() == 0:
+                for _ in range(200):
+                    two = [socket.create_connection(s.getsockname()) for _ in range(2)]
+                    for each in two: each.recv(1)
+                os._exit(0)
+            for _ in range(200):
+                for taken, (_, port) in [s.accept(), s.accept()]:
+                    if os.fork() == 0:
+                        os.mkdir(str(port))
+                        os._exit(0)
+                    taken.close()
+                for _ in range(2): os.wait()
+            os.wait()
+            """
+        ),
+        tmp_path,
+    )
+    watcher.sensor.kernel.close()
+    assert not run.losses
+    accepted = {line.events[-1].remote.port: at for at, line in enumerate(run.lines) if line.verb == "accept"}  # type: ignore[union-attr]
+    forked = {line.events[-1].child: at for at, line in enumerate(run.lines) if line.verb == "fork"}
+    done = [(at, line) for at, line in enumerate(run.lines) if line.verb == "mkdir"]
+    assert (len(accepted), len(forked), len(done)) == (400, 401, 400)
+    for at, line in done:
+        port = int(line.events[-1].file.name)  # type: ignore[union-attr]
+        assert accepted[port] < forked[line.process.pid] < at
+    heard: set[int] = set()
+    for event in run.events:
+        if "fork" in event.triggers:
+            assert event.child not in heard
+        heard.add(event.process.pid)
 
 
 # Connections

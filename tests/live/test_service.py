@@ -20,6 +20,7 @@ import pytest
 PANORAMA = str(Path(sys.executable).parent / "panorama")
 
 CONFIGURATION = """\
+log: operations
 spool: {{folder: {folder}/state}}
 sinks:
   log: {{type: file, path: {folder}/log.jsonl, format: json}}

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import strategies as st
 
 from panorama.event import Address, Event, File, Process
+from panorama.vocabulary import TRIGGERS
 
 SECOND = 10**9
 
@@ -28,8 +29,20 @@ _TRIGGERS = {
     ),
 }
 _VERBS = ("read", "make", "cut", "go")
+_LIVES = ("exec", "exit", "child.exec", "child.exit")
 _CONDITIONS: dict[str, list[Any]] = {
-    "file": ["/a", "/d/", ["/a", "/d/x"], "/d/*", "/d/**", "**/*.gz", "/?", "/[a-c]", "kept", "other"],
+    "file": ["/a", "/d/", ["/a", "/d/x"], "/d/*", "/d/**", "**/*.gz", "/?", "/[a-c]", "kept", "other", "exe", "**/x"],
+    "folder": ["/d", "kept"],
+    "stem": ["/d/e/y", "kept"],
+    "suffix": [".gz"],
+    "exe": ["/bin/sh", "/bin/"],
+    "executable": [True, False],
+    "origin": ["10.0.0.0/8", "peer", "remote"],
+    "peer": ["10.0.0.1:22", "remote"],
+    "login_user": ["alice"],
+    "kept": ["file", "/a", "other"],
+    "count": [">3", "bytes_written"],
+    "many": [">1", 2],
     "to": ["/b", "kept", "/d/"],
     "name": ["x", "*.gz", ["a", "y*"], "word"],
     "created": [True, False],
@@ -38,7 +51,16 @@ _CONDITIONS: dict[str, list[Any]] = {
     "bytes_read": [">0", "<=5", 5, "!=5", [0, 7], "count"],
     "bytes_written": [">=5", "count"],
     "mode": ["0o755", "!=420"],
-    "remote": ["10.0.0.0/8", "10.0.0.1", "10.0.0.1:22", "[::1]:80", "::/0", "peer", ["192.168.0.1", "10.1.0.0/16"]],
+    "remote": [
+        "10.0.0.0/8",
+        "10.0.0.1",
+        "10.0.0.1:22",
+        "[::1]:80",
+        "::/0",
+        "end",
+        "peer",
+        ["192.168.0.1", "10.1.0.0/16"],
+    ],
     "port": [22, ">1000"],
     "command": ["sh", "g*", ["sh", "gzip"], "word"],
     "uid": [0, ">0"],
@@ -47,8 +69,10 @@ _SAVES = {
     "kept": ("file", "to", "exe"),
     "word": ("name", "command"),
     "count": ("bytes_read", "pid"),
-    "peer": ("remote",),
+    "end": ("remote",),
 }
+_GATHERS = {"many": ("file", "remote", "bytes_read", "name")}
+_NAMES = (*_SAVES, *_GATHERS)
 _OBJECTS = ("", " {file}", " {file} -> {to}", " {remote}", " to {{{port}}} {command}", " {bytes_read}")
 
 
@@ -63,13 +87,25 @@ def _transition(
     if draw(st.booleans()):
         result["dest"] = draw(st.sampled_from(_STATES))
     if draw(st.integers(0, 2)) == 0:
-        fields = draw(st.lists(st.sampled_from(sorted(_CONDITIONS)), min_size=1, max_size=2, unique=True))
+        known = sorted(name for name in _CONDITIONS if name in saved or name not in _NAMES)
+        fields = draw(st.lists(st.sampled_from(known), min_size=1, max_size=2, unique=True))
         result["conditions"] = {name: draw(st.sampled_from(_allowed(name, saved))) for name in fields}
     if saved and draw(st.booleans()):
         name = draw(st.sampled_from(saved))
-        result["save"] = {name: draw(st.sampled_from(_SAVES[name]))}
+        if name in _SAVES:
+            result["save"] = {name: draw(st.sampled_from(_SAVES[name]))}
+        else:
+            result["gather"] = {name: draw(st.sampled_from(_GATHERS[name]))}
+    if draw(st.integers(0, 3)) == 0:
+        result["anew"] = True
+    if draw(st.integers(0, 5)) == 0:
+        result["login"] = draw(st.sampled_from(["remote", "local"]))
     if draw(st.booleans()):
-        objects = (*_OBJECTS, *(f" {{{name}}}" for name in saved))
+        objects = (
+            *_OBJECTS,
+            *(f" {{{name}}}" for name in saved),
+            *(f" {{{name}.count}}" for name in saved if name in _GATHERS),
+        )
         result["emit"] = draw(st.sampled_from(verbs)) + draw(st.sampled_from(objects))
     return result
 
@@ -82,12 +118,15 @@ def _allowed(field: str, saved: tuple[str, ...]) -> list[Any]:
 @st.composite
 def behavior(draw: st.DrawFn, name: str, layer: str, per: str, triggers: tuple[str, ...]) -> dict[str, Any]:
     """One behavior as plain data, every key drawn."""
-    saved = tuple(draw(st.lists(st.sampled_from(sorted(_SAVES)), max_size=2, unique=True)))
+    saved = tuple(draw(st.lists(st.sampled_from(sorted(_NAMES)), max_size=3, unique=True)))
     waiting = draw(st.lists(st.sampled_from(_STATES[1:]), max_size=2, unique=True))
     verbs = _VERBS if layer == "operation" else ("all", "most")
     first = {"trigger": draw(st.sampled_from(triggers)), "source": "new", "dest": draw(st.sampled_from(_STATES[1:]))}
     transitions = [first, *draw(st.lists(_transition(triggers, saved, verbs), min_size=1, max_size=6))]
-    transitions[0]["save"] = {name: _SAVES[name][0] for name in saved}
+    transitions[0]["save"] = {name: _SAVES[name][0] for name in saved if name in _SAVES}
+    transitions[0]["gather"] = {name: _GATHERS[name][0] for name in saved if name in _GATHERS}
+    if (layer, per) == ("activity", "process") and draw(st.booleans()):
+        transitions.append({"trigger": "exit", "source": list(_STATES[1:]), "emit": f"{verbs[0]} at the end"})
     for state in waiting:
         timed = draw(_transition(("timeout",), saved, verbs))
         if draw(st.booleans()):
@@ -105,8 +144,22 @@ def behavior(draw: st.DrawFn, name: str, layer: str, per: str, triggers: tuple[s
     }
     result["transitions"] = transitions
     if draw(st.integers(0, 2)) == 0:
+        result["depth"] = draw(st.integers(1, 3))
+    if draw(st.integers(0, 2)) == 0:
         result["match"] = draw(st.sampled_from([{"command": "sh"}, {"command": ["g*"]}, {"uid": ">0", "exe": "/bin/"}]))
     return result
+
+
+def _of_file(behaviors: list[dict[str, Any]], verb: str) -> bool:
+    """Whether a verb can come from a trigger that is about a file."""
+    for data in behaviors:
+        for transition in data["transitions"]:
+            if transition.get("emit", "").partition(" ")[0] == verb:
+                triggers = transition["trigger"]
+                for trigger in [triggers] if isinstance(triggers, str) else triggers:
+                    if trigger != "timeout" and TRIGGERS[trigger.removeprefix("child.")].file:
+                        return True
+    return False
 
 
 @st.composite
@@ -117,9 +170,13 @@ def behavior_texts(draw: st.DrawFn) -> dict[str, str]:
         per = draw(st.sampled_from(("file", "process", "connection", "file")))
         found.append(draw(behavior(f"op{number}", "operation", per, _TRIGGERS[per])))
     verbs = {t["emit"].partition(" ")[0] for b in found for t in b["transitions"] if "emit" in t}
-    words = tuple(sorted(verbs)) + tuple(sorted(f"child.{verb}" for verb in verbs))
+    words = (*sorted(verbs), *_LIVES)
     for number in range(draw(st.integers(0, 2))):
-        found.append(draw(behavior(f"act{number}", "activity", "process", words)))
+        per = draw(st.sampled_from(("process", "process", "path")))
+        about = (*(word for word in words if "." not in word), *sorted(f"child.{verb}" for verb in verbs), *_LIVES)
+        if per == "path":
+            about = (*sorted(verb for verb in verbs if _of_file(found, verb)), "exec")
+        found.append(draw(behavior(f"act{number}", "activity", per, about)))
     return {f"{data['behavior']}.yaml": yaml.dump(data, Dumper=_Dumper, sort_keys=False) for data in found}
 
 
@@ -171,6 +228,8 @@ def _event(draw: st.DrawFn, now: int) -> Event:
         event.mode = draw(st.sampled_from((-1, 0o755, 0o644)))
     elif form == "process":
         event.triggers = (draw(st.sampled_from(("exec", "fork", "exit"))),)
+        event.child = draw(st.integers(1, 4)) if event.triggers == ("fork",) else 0
+        event.file = draw(st.sampled_from([None, *_FILES])) if event.triggers == ("exec",) else None
     else:
         event.triggers = ("connect",)
     event.calls = {trigger: draw(st.integers(1, 3)) for trigger in event.triggers}

@@ -11,8 +11,9 @@ from event_samples import SHELL, Dialogue, child_of, connection, eager, point, s
 
 from panorama.event import Event, Held, Loss
 from panorama.machines.compiler import compile_behaviors
-from panorama.machines.engine import MOST_ANCESTORS, Engine
+from panorama.machines.engine import Engine
 from panorama.machines.machine import MOST_EVENTS
+from panorama.machines.model import DEPTH
 from panorama.machines.spec import read_behaviors
 from panorama.output.line import Part
 
@@ -196,8 +197,8 @@ def test_a_child_is_followed() -> None:
             "copy",
             """
 - {trigger: child.exec, source: idle, conditions: {command: ssh}, dest: calling}
-- {trigger: child.connect, source: calling, dest: called, save: {peer: remote}}
-- {trigger: child.exit, source: called, emit: "upload {peer}"}
+- {trigger: child.connect, source: calling, dest: called, save: {whom: remote}}
+- {trigger: child.exit, source: called, emit: "upload {whom}"}
 """,
             match="{command: scp}",
         )
@@ -225,7 +226,7 @@ def test_the_nearest_matching_ancestor_gets_it_and_no_other() -> None:
     assert talk.say(point(child_of(make, 402, "cc"), "exec")) == ["make run /usr/bin/cc", "bash spawn /usr/bin/cc"]
     assert [line.process.pid for line in talk.lines] == [401, 400]
     chain = [make]
-    for number in range(MOST_ANCESTORS):
+    for number in range(DEPTH):
         chain.append(child_of(chain[-1], 500 + number, "nest"))
         talk.say(point(chain[-1], "exec"))
     assert talk.say(point(child_of(chain[-1], 600, "deep"), "exec")) == ["nest run /usr/bin/deep"]
@@ -243,8 +244,8 @@ def test_a_parent_never_seen_is_known_by_its_pid() -> None:
 def test_connections_have_machines_of_their_own() -> None:
     """By socket, however many a process has."""
     transitions = """
-- {trigger: connect, source: idle, dest: open, save: {peer: remote}}
-- {trigger: close, source: open, conditions: {bytes_written: ">1000", remote: 10.0.0.0/8}, emit: "send {peer}"}
+- {trigger: connect, source: idle, dest: open, save: {whom: remote}}
+- {trigger: close, source: open, conditions: {bytes_written: ">1000", remote: 10.0.0.0/8}, emit: "send {whom}"}
 - {trigger: close, source: open}
 """
     talk = Dialogue(behavior("upload", transitions, per="connection"))

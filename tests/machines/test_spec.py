@@ -48,8 +48,8 @@ def test_the_model_says_what_the_file_says() -> None:
     assert second.sources == ("new", "seen")
     assert second.dest is None
     assert second.conditions == (
-        Condition("file", (Test("saved", "kept"), Test("prefix", "/etc/"), Test("glob", "/tmp/*"))),
-        Condition("bytes_read", (Test("compare", 0, ">"),)),
+        Condition("file", (Test("saved", "kept"), Test("prefix", "/etc/"), Test("glob", "/tmp/*")), "path"),
+        Condition("bytes_read", (Test("compare", 0, ">"),), "number"),
     )
     assert second.emit == Emit("peek", ("{ ", ("kept",), " }"))
 

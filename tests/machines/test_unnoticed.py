@@ -18,8 +18,8 @@ from panorama.machines.unnoticed import notices_own_changes
 from panorama.output.objects import object_text
 from panorama.paths import BEHAVIORS
 
-MADE = Condition("created", (Test("equal", True),))
-EMPTIED = Condition("truncated", (Test("equal", True),))
+MADE = Condition("created", (Test("equal", True),), "flag")
+EMPTIED = Condition("truncated", (Test("equal", True),), "flag")
 
 
 def behavior(*transitions: Transition, per: str = "file") -> Behavior:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from output_samples import ALICE, UTC_CONTEXT, connect_line, event, read_line, rename_line
+from output_samples import ALICE, UTC_CONTEXT, connect_line, event, read_line, rename_line, tree_removed
 from readers import cef_parsed
 
 from panorama.event import Address, File, Process
@@ -41,6 +41,7 @@ SAMPLES = [
     connect_line("accept", family="inet6"),
     connect_line(family="unix"),
     connect_line("accept", family="unix"),
+    tree_removed(["a", "b", "c", "d"]),
     notice(1, "lost", "5 events"),
 ]  # fmt: skip
 
@@ -65,8 +66,8 @@ def said(column: str, line: Line, context: Context = UTC_CONTEXT) -> dict[str, A
         data |= data.get("evidences", [{}])[0]
         if "process" in data:
             data["actor"]["process"] = data["process"]
-        if "finding_info" in data:
-            data["unmapped"]["attack"] = [attack["technique"]["uid"] for attack in data["finding_info"]["attacks"]]
+        if attacks := data.get("finding_info", {}).get("attacks"):
+            data["unmapped"]["attack"] = [attack["technique"]["uid"] for attack in attacks]
     return flat(data)
 
 

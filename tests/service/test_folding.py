@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from output_samples import UTC_CONTEXT, read_line
+from output_samples import UTC_CONTEXT, read_line, removed, tree_removed
 
-from panorama.output.line import Line
+from panorama.output.line import MOST_OPERATIONS, Line
 from panorama.output.text import text_line
 from panorama.service.folding import Folder
 
@@ -48,6 +48,25 @@ def test_what_is_repeated_for_long_is_told_every_ten_seconds() -> None:
     out = [each for at in range(0, 31) for each in folder.take(line("read", at))] + folder.end()
     assert sum(each.repeated or 1 for each in out) == 31
     assert [each.repeated for each in out] == [0, 10, 10, 10]
+
+
+def test_repeated_activities_keep_the_operations_of_all() -> None:
+    """The latest of them, each once, and the number of all."""
+    folder = Folder()
+    given = [
+        replace(tree_removed(["a", "b"]), operations=[removed(number=2 * at), removed(number=2 * at + 1)])
+        for at in range(MOST_OPERATIONS)
+    ]
+    first, rest = [each for one in given for each in folder.take(one)] + folder.end()
+    assert (first.operation_count, rest.operation_count) == (2, 2 * MOST_OPERATIONS - 2)
+    assert rest.operations == [each for one in given for each in one.operations][-MOST_OPERATIONS:]
+
+
+def test_what_is_done_in_another_login_is_no_repetition() -> None:
+    folder = Folder()
+    given = [tree_removed(["a"]), tree_removed(["a"]), tree_removed(["a"]), tree_removed(["a"], login=None)]
+    out = [each for one in given for each in folder.take(one)] + folder.end()
+    assert [(each.login is not None, each.repeated) for each in out] == [(True, 0), (True, 2), (False, 0)]
 
 
 def test_it_comes_without_another_line_when_its_time_is_up() -> None:

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who descends from whom: the processes seen so far, and what a process has from the one that made it.
+
+A process's parent is the one that made it, also when that has ended since and the kernel gave it another. What a
+daemon takes a login for is not itself but the processes that it makes from then on; they and all below them belong to
+that login. Its user is the one under whom the first other program is started there. Bounded: of those that ended the
+latest are known, of the living the ones seen first have to go when there are too many; a chain of parents ends where
+one is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..event import Address, Event, Login, Process, ProcessKey
+
+__all__ = ["Lineage", "Node"]
+
+_MOST_LIVING = 16384
+_MOST_ENDED = 1024
+_MOST_ABOVE = 32
+_MOST_BORN = 4096  # children of which nothing was seen but that they were made
+
+
+class Node:
+    """One process as it was seen last. `routes` is for routing.py: what it found out about the ancestors."""
+
+    __slots__ = ("daemon", "epoch", "fertile", "living", "login", "offers", "parent", "peer", "process", "routes")
+
+    def __init__(self, process: Process, parent: ProcessKey | None) -> None:
+        self.process = process
+        self.parent = parent
+        self.login: Login | None = None
+        self.offers: Login | None = None  # what its children belong to, if that is another
+        self.daemon = ""  # the name of the program that took the login
+        self.peer: Address | None = None
+        self.living = True
+        self.fertile = False  # it is somebody's parent
+        self.epoch = -1  # of `routes`
+        self.routes: dict[tuple[object, str], Any] = {}
+
+
+class Lineage:
+    """Give it every event with `see` before the machines get it. `epoch` changes when ancestors do.
+
+    With `ancestors` events are told what their process's ancestors run.
+    """
+
+    def __init__(self, ancestors: bool = False) -> None:
+        self.epoch = 0
+        self._ancestors = ancestors
+        self._nodes: dict[ProcessKey, Node] = {}
+        self._ended: dict[ProcessKey, None] = {}
+        self._born: dict[tuple[ProcessKey, int], tuple[Login | None, str]] = {}  # by parent and the child's pid
+
+    def see(self, event: Event) -> Node:
+        """The event's process, and with it what the event then says of logins and connections."""
+        process = event.process
+        node = self._nodes.get(process.key)
+        if node is None:
+            node = self._add(process)
+        elif node.process is not process:
+            self._changed(node, process)
+        triggers = event.triggers
+        if "fork" in triggers:
+            self._bear(node, event.child)
+        elif event.remote is not None and "connect" in triggers and event.remote.family != "unix":
+            node.peer = event.remote
+        event.login, event.peer = node.login, node.peer
+        if self._ancestors:
+            event.ancestors = self.exes(node)
+        return node
+
+    def get(self, key: ProcessKey) -> Node | None:
+        return self._nodes.get(key)
+
+    def log_in(self, process: Process, remote: Address) -> None:
+        """The process, a daemon, has taken a login over the network."""
+        node = self._nodes.get(process.key) or self._add(process)
+        node.offers, node.daemon = Login(remote), _name(process)
+
+    def admit(self, process: Process, login: Login) -> None:
+        """The process belonged to a login before anything was seen of it."""
+        node = self._nodes.get(process.key) or self._add(process)
+        node.login = login
+
+    def forget_offers(self, process: ProcessKey | None = None) -> None:
+        """Something is missing that may have been a login: what came before it is not handed on any more."""
+        for node in self._nodes.values() if process is None else filter(None, [self._nodes.get(process)]):
+            node.offers = None
+        born = self._born
+        self._born = {key: found for key, found in born.items() if process is not None and key[0] != process}
+
+    def exes(self, node: Node) -> tuple[str, ...]:
+        """What the ancestors run, nearest first, also those that have ended."""
+        found = []
+        for _ in range(_MOST_ABOVE):
+            above = self._nodes.get(node.parent) if node.parent else None
+            if above is None:
+                break
+            found.append(above.process.exe)
+            node = above
+        return tuple(found)
+
+    def end(self, node: Node) -> None:
+        """The process has ended; its children go on."""
+        node.living = False
+        if node.fertile:
+            self.epoch += 1
+        self._ended[node.process.key] = None
+        if len(self._ended) > _MOST_ENDED:
+            self._forget(next(iter(self._ended)))
+
+    def ancestors(self, node: Node, depth: int) -> Iterator[tuple[int, Node]]:
+        """The living ones, nearest first, with how many generations up they are."""
+        for generation in range(1, depth + 1):
+            if node.parent is None:
+                return
+            above = self._nodes.get(node.parent)
+            if above is None:
+                if generation > 1:
+                    return
+                above = self._unseen(node.process)
+            node = above
+            if node.living:
+                yield generation, node
+
+    def _add(self, process: Process) -> Node:
+        parent = (process.ppid, process.parent_start)
+        above = self._nodes.get(parent)
+        node = self._nodes[process.key] = Node(process, parent if process.ppid > 0 else None)
+        if above:
+            above.fertile = True
+            node.login, node.daemon = self._born.pop((parent, process.pid), _handed_on(above))
+            _name_user(node)
+        if len(self._nodes) > _MOST_LIVING + _MOST_ENDED:
+            self._forget(next(iter(self._nodes)))
+        return node
+
+    def _changed(self, node: Node, process: Process) -> None:
+        before, node.process = node.process, process
+        node.epoch = -1
+        if node.fertile:
+            self.epoch += 1
+        if node.login and not node.login.user and (process.exe, process.uid) != (before.exe, before.uid):
+            _name_user(node)
+
+    def _unseen(self, child: Process) -> Node:
+        """The parent of a process, of which nothing but that is known."""
+        process = Process(pid=child.ppid, start=child.parent_start)
+        node = self._nodes[process.key] = Node(process, None)
+        node.fertile = True
+        return node
+
+    def _bear(self, node: Node, child: int) -> None:
+        self._born[node.process.key, child] = _handed_on(node)
+        if len(self._born) > _MOST_BORN:
+            del self._born[next(iter(self._born))]
+
+    def _forget(self, key: ProcessKey) -> None:
+        self._nodes.pop(key, None)
+        self._ended.pop(key, None)
+
+
+def _handed_on(node: Node) -> tuple[Login | None, str]:
+    return node.offers or node.login, node.daemon
+
+
+def _name(process: Process) -> str:
+    return process.exe.rpartition("/")[2] or process.command
+
+
+def _name_user(node: Node) -> None:
+    """The daemon's own parts (sshd-session ...) are not whom the login is for, unless they are that user already."""
+    process = node.process
+    if node.login and not node.login.user:
+        own = node.daemon and _name(process).startswith(node.daemon)
+        if not own or (process.login_uid >= 0 and process.login_uid == process.uid):
+            node.login = replace(node.login, user=process.user)
