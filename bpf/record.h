@@ -56,7 +56,7 @@ BPF_PERCPU_ARRAY(sequences, u64, 1);
 #define HELD 3		/* by a rate limit */
 #define IGNORED 4	/* by rule 0; the further rules follow */
 #define COLUMNS 32
-#define RECORDS 31	/* of HELD: the column that counts records, whatever they account for */
+#define RECORDS 31	/* of HELD and LOST: the column that counts records, whatever they account for */
 BPF_PERCPU_ARRAY(counts, u64, (IGNORED + RULES) * COLUMNS);
 
 BPF_HASH(followed, u32, u32, 32768);
@@ -180,6 +180,7 @@ INLINE bool record_send(struct record *r, u32 used)
 	used &= TAIL_MASK;
 	if (!events.ringbuf_output(&r->event, sizeof(struct event) + used, 0))
 		return true;
+	count(LOST, RECORDS, 1);
 	if (c->wanted & (1u << (r->event.trigger & 31))) {
 		count_record(LOST, &r->event);
 	} else { /* of a process's life, which user space keeps track of whether a behavior asks or not */

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line. The only place that turns errors into messages and exit statuses.
 
-0 fine; 1 a trace had lines that did not decode, or another error; 2 wrong options or files; 3 eBPF cannot be used.
-`watch` and `record` pass their command's status on.
+0 fine; 1 a trace had lines that did not decode or are missing, or another error; 2 wrong options or files; 3 eBPF
+cannot be used. `watch` and `record` pass their command's status on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from . import __version__
-from .commands import config, doctor, record, replay, run, status, verify, watch
+from .commands import config, doctor, explain, record, replay, run, status, verify, watch
 from .errors import PanoramaError, ReaderGone, UsageError
 from .plain import nearest
 
@@ -26,6 +26,7 @@ _COMMANDS: dict[str, tuple[ModuleType, str]] = {
     "watch": (watch, "run a command and print what it does"),
     "record": (record, "keep events in a trace"),
     "replay": (replay, "print the lines of traces; needs neither root nor a kernel"),
+    "explain": (explain, "say how the lines of a trace came about, or why a behavior wrote none"),
     "status": (status, "what the running service says of itself"),
     "config": (config, "check the configuration, or show what holds"),
     "verify": (verify, "whether shipped lines are complete and unaltered"),

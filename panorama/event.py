@@ -128,7 +128,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`count` records of one cpu never arrived: those with sequence `first` to `first + count - 1`."""
+    """`count` records of one cpu never arrived: those with sequence `first` to `first + count - 1`.
+
+    With cpu -1 they are missing from the trace, and `first` counts its records. With `count` 0 it is only known that
+    some are missing; which will be told.
+    """
 
     time: int
     cpu: int

@@ -13,6 +13,7 @@ from .ignore import IgnoreRules
 from .machines.compiler import Program
 from .machines.engine import Engine
 from .machines.holding import MOST_HELD
+from .machines.runner import Watcher
 from .output.line import Line
 from .output.notice import notice
 from .tally import Tally, added
@@ -38,8 +39,9 @@ class Pipeline:
         deliver: Callable[[Line], None],
         recorder: Process | None = None,
         log: str = "all",
+        watcher: Watcher | None = None,
     ) -> None:
-        self.engine = Engine(program, hold=log == "activities")
+        self.engine = Engine(program, hold=log == "activities", watcher=watcher)
         self.rules = rules
         self.lines = 0
         self.losses = 0  # records that never came
@@ -59,7 +61,7 @@ class Pipeline:
                 if floods:
                     lines += self._told(item)
                 if isinstance(item, Loss):
-                    lines.append(self._lost(item))
+                    lines += self._lost(item)
                 elif isinstance(item, Held):
                     self.engine.taint(item)
                     floods.take(item)
@@ -73,11 +75,14 @@ class Pipeline:
                     lines += self.engine.advance(item.time)
             self._write(lines)
 
-    def _lost(self, loss: Loss) -> Line:
+    def _lost(self, loss: Loss) -> list[Line]:
         self.engine.taint(loss)
         self.losses += loss.count
-        words = f"{loss.count} events (cpu {loss.cpu}, sequence {loss.first} to {loss.first + loss.count - 1})"
-        return notice(loss.time, "lost", words, process=self._recorder)
+        if not loss.count:
+            return []
+        which = f"{loss.first} to {loss.first + loss.count - 1}"
+        where = f"cpu {loss.cpu}, sequence {which}" if loss.cpu >= 0 else f"records {which} of the trace"
+        return [notice(loss.time, "lost", f"{loss.count} events ({where})", process=self._recorder)]
 
     def _too_many(self, time: int) -> Line:
         """More operations waited for their activities than may: at most once a minute, and at the end."""
@@ -138,8 +143,11 @@ class Pipeline:
             self._deliver(line)
 
 
-def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:
-    """The pipeline's sums joined with the sensor's, which are also the last line of a trace."""
+def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int, damaged: bool = False) -> Tally:
+    """The pipeline's sums joined with the sensor's, which are also the last line of a trace.
+
+    Of a damaged trace, one that records are missing from, what the sensor saw and nobody got is what they told of.
+    """
     seen, lost, unexplained, held = (_counts(sums, name) for name in ("seen", "lost", "unexplained", "held"))
     tally = pipeline.tally(seen, lost, unexplained, held)
     ignored = sums.get("ignored")
@@ -148,6 +156,8 @@ def sums_of(pipeline: Pipeline, sums: Mapping[str, Any], skipped: int) -> Tally:
             if isinstance(calls, dict):
                 tally.ignored[name] = added(tally.ignored.get(name, {}), calls)
     tally.skipped = skipped
+    if damaged:
+        tally.lost = added(tally.lost, {name: gap for name, gap in tally.missing().items() if gap > 0})
     return tally
 
 

@@ -33,7 +33,7 @@ class Tally:
     held: dict[str, int] = field(default_factory=dict)  # back in the kernel, by a rate limit
     lost: dict[str, int] = field(default_factory=dict)
     lines: int = 0
-    skipped: int = 0  # records or trace lines that did not decode
+    skipped: int = 0  # records or trace lines that did not decode, came again or too late
 
     def missing(self) -> dict[str, int]:
         """By trigger, what was seen and is nowhere; empty if the sums are right."""
@@ -59,7 +59,7 @@ class Tally:
         said += self._rows("held back", [("", self.held)])
         said += self._rows("lost", [("", self.lost)])
         if self.skipped:
-            said.append(f"  skipped      {self.skipped} records that did not decode")
+            said.append(f"  skipped      {self.skipped} records that did not decode, came again or too late")
         return "\n".join(said)
 
     @staticmethod

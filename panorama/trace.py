@@ -3,16 +3,20 @@
 
     {"panorama-trace": 1, "kernel": ..., "host": ..., "boot_id": ..., "command": [...], "started": ...}
     {"process": 1, "pid": 4711, "start": 86400123456789, "user": "alice", "command": "cat"}
-    {"event": ["open", "read", "close"], "process": 1, "time": ..., "file": {"path": "/etc/hosts"}, "calls": {...}}
-    {"loss": 3, "cpu": 0, "first": 117, "time": ...}
-    {"held": 4211, "process": 1, "rate": 5000, "time": ...}
-    {"login": {"remote": {"family": "inet", ...}, "user": "alice"}, "process": 1, "time": ...}
-    {"end": {"seen": {"open": 1}, "lost": {}}}
+    {"event": ["open", "read", "close"], "number": 1, "process": 1, "time": ..., "file": {"path": "/etc/hosts"}, ...}
+    {"loss": 3, "number": 2, "cpu": 0, "first": 117, "time": ...}
+    {"held": 4211, "number": 3, "process": 1, "rate": 5000, "time": ...}
+    {"login": {"remote": {"family": "inet", ...}, "user": "alice"}, "number": 4, "process": 1, "time": ...}
+    {"end": {"seen": {"open": 1}, "lost": {}}, "number": 5}
 
 A process is written out before its first event; another value of it (after an exec) gets another number. Attributes
 that have their default are left out; names and values are those of event.py, so this module lists none of them. Text
 that came as raw bytes keeps its lone surrogates as \\udcXX, and Python's json gives them back. Nothing here knows where
 events come from or what is made of them.
+
+All lines but those of processes are numbered, so a reader notices at once which are missing and tells a loss in their
+place; it puts those in order that are near their place, and takes none twice. Lines without numbers are from older
+Panoramas or written by hand. There it is what each cpu counted that tells, which is noticed with its next event.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from typing import IO, Any, cast
 from .errors import InputError, Problem, SinkError
 from .event import Event, Held, Item, Login, Loss, Member, Process
 from .plain import checked, inner, made, nearest, plain, scalars
+from .restore import Restored
 from .vocabulary import TRIGGERS
 
 __all__ = ["VERSION", "Trace", "TraceHeader", "TraceWriter", "create_trace", "read_trace"]
@@ -81,27 +86,31 @@ class TraceWriter:
         self._most_processes = most_processes
         self._processes: dict[Process, int] = {}
         self._next = 1
+        self._lines = 0  # that are numbered
         self._line({"panorama-trace": VERSION} | plain(header))
 
     def write(self, item: Item) -> None:
         if isinstance(item, Loss):
             data = plain(item)
-            self._line({"loss": data.pop("count")} | data)
+            self._line({"loss": data.pop("count"), "number": self._numbered()} | data)
             return
         data = plain(item)
         if isinstance(item, Held):
             who = {"process": self._number(item.process)} if item.process else {}
-            self._line({"held": data.pop("count")} | who | data)
+            self._line({"held": data.pop("count"), "number": self._numbered()} | who | data)
             return
         if isinstance(item, Member):
-            self._line({"login": plain(item.login), "process": self._number(item.process), "time": item.time})
+            process = self._number(item.process)
+            number = self._numbered()
+            self._line({"login": plain(item.login), "number": number, "process": process, "time": item.time})
             return
         del data["triggers"]
-        self._line({"event": item.triggers, "process": self._number(item.process)} | data)
+        process = self._number(item.process)
+        self._line({"event": item.triggers, "number": self._numbered(), "process": process} | data)
 
     def end(self, counters: dict[str, Any]) -> None:
         """The last line: what was seen, ignored and lost per kind, so that a replay can print the same sums."""
-        self._line({"end": counters})
+        self._line({"end": counters, "number": self._numbered()})
         self._stream.flush()
 
     def flush(self) -> None:
@@ -120,6 +129,10 @@ class TraceWriter:
             self._line({"process": number} | plain(process))
         return number
 
+    def _numbered(self) -> int:
+        self._lines += 1
+        return self._lines
+
     def _line(self, data: dict[str, Any]) -> None:
         self._stream.write(_encode(data) + "\n")
 
@@ -137,8 +150,9 @@ def create_trace(path: str | Path, header: TraceHeader) -> TraceWriter:
 class Trace:
     """An opened trace: iterate over it once for its events, losses, logins and what was held back, in order.
 
-    A line that does not decode is told to `on_problem`, counted in `problems` and skipped. `end` has the counters of
-    the last line once it was read; it stays None if the recording was cut short.
+    A line that does not decode or is not in its place is told to `on_problem`, counted in `problems` and skipped.
+    `missing` counts the records that should be there and are not. `end` has the counters of the last line once it was
+    read; it stays None if the recording was cut short.
     """
 
     def __init__(
@@ -156,19 +170,32 @@ class Trace:
         self._lines = _numbered(lines)
         self._processes: dict[int, Process] = {}
         self._words: dict[tuple[str, ...], tuple[str, ...]] = {}  # triggers, and what is counted, that were found right
+        self._restored = Restored()
+        self._number = self._last = 0  # of the line read last, and of the end
         self.header = self._header()
 
+    @property
+    def missing(self) -> int:
+        return self._restored.missing
+
     def __iter__(self) -> Iterator[Item]:
+        lines, take = self._restored.lines, self._restored.take
+        last = number = 0
         while True:
-            number = 0
             try:
                 number, text = next(self._lines)
                 item = self._decode(text)
+                if item is None:
+                    continue
+                last = item.time
+                if self._number != lines.expected or lines.waiting:
+                    yield from take(item, self._number)
+                    continue
             except StopIteration:
-                return
+                break
             except _Unreadable as error:
                 self._problem(error.line, str(error))
-                return
+                break
             except json.JSONDecodeError as error:
                 self._problem(number, f"not JSON: {error.msg}", error.colno)
             except RecursionError:
@@ -176,8 +203,9 @@ class Trace:
             except (ValueError, TypeError) as error:
                 self._problem(number, str(error))
             else:
-                if item is not None:
-                    yield item
+                lines.expected += 1
+                yield item
+        yield from self._restored.rest(self._last, last)
 
     def _header(self) -> TraceHeader:
         try:
@@ -207,6 +235,9 @@ class Trace:
 
     def _decode(self, text: bytes) -> Item | None:
         data = _object(text)
+        self._number = number = data.pop("number", 0)
+        if type(number) is not int:
+            checked(number, int, "number")
         if "event" in data:
             return self._usual(data) or self._event(_object(text))
         if "held" in data:
@@ -222,7 +253,7 @@ class Trace:
             loss: Loss = made(Loss, {"count": data.pop("loss")} | data)
             return loss
         elif "end" in data:
-            self.end = checked(data["end"], dict[str, Any], "end")
+            self.end, self._last = checked(data["end"], dict[str, Any], "end"), self._number
         else:
             raise ValueError("neither event, process, loss, held, login nor end")
         return None
@@ -276,6 +307,7 @@ class Trace:
 
     def _event(self, data: dict[str, Any]) -> Event:
         data["triggers"] = data.pop("event")
+        data.pop("number", 0)
         data["process"] = self._known(data.get("process"))
         event: Event = made(Event, data)
         for word in (*event.triggers, *event.calls):

@@ -105,7 +105,7 @@ def expected(name: str, debug: bool = False) -> bytes:
 def test_version_and_help() -> None:
     assert panorama("--version").stdout == b"panorama 0.1.0\n"
     overview = panorama("--help").stdout.decode()
-    for word in ("run", "watch", "record", "replay", "doctor"):
+    for word in ("run", "watch", "record", "replay", "explain", "doctor"):
         assert f"\n    {word} " in overview
         found = panorama(word, "--help")
         assert found.returncode == 0
@@ -125,7 +125,7 @@ def test_version_and_help() -> None:
         (["wach"], "there is no command 'wach'; did you mean 'watch'?"),
         (
             ["xyzzy"],
-            "there is no command 'xyzzy'; there are run, watch, record, replay, status, config, verify, doctor",
+            "there is no command 'xyzzy'; there are run, watch, record, replay, explain, status, config, verify, doctor",
         ),
         (
             ["run", "--format", "jsn"],
@@ -245,8 +245,11 @@ def test_a_newer_trace_is_refused(trace: Path) -> None:
 
 
 def test_who_closes_the_pipe_is_not_told(trace: Path) -> None:
+    *_, last = lines = trace.read_text().splitlines()
+    event, end = json.loads(lines[2]), json.loads(last)["number"]
     with trace.open("a") as file:
-        file.write(trace.read_text().splitlines()[2] + "\n" + (trace.read_text().splitlines()[2] + "\n") * 20000)
+        for number in range(end + 1, end + 20000):
+            file.write(json.dumps(event | {"number": number}) + "\n")
     command = f"'{PANORAMA}' replay '{trace}' | head -n 1; echo ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
     assert found.stderr == b""

@@ -91,20 +91,19 @@ def test_a_process_is_written_once_and_defaults_not_at_all() -> None:
     lines = [json.loads(line) for line in written([READ, READ, renamed, READ, Loss(5, 1, 9, 3)]).splitlines()]
     assert lines[1:] == [
         {"process": 1, "pid": 42, "start": 7, "ppid": 1, "user": "alice", "command": "cat"},
-        *[
-            {
-                "event": ["open", "read", "close"],
-                "process": 1,
-                "time": 1000,
-                "calls": {"open": 1, "read": 3, "close": 1},
-                "file": {"path": "/etc/hosts", "inode": 12},
-            }
-        ]
-        * 2,
+        {
+            "event": ["open", "read", "close"],
+            "number": 1,
+            "process": 1,
+            "time": 1000,
+            "calls": {"open": 1, "read": 3, "close": 1},
+            "file": {"path": "/etc/hosts", "inode": 12},
+        },
+        lines[2] | {"number": 2},
         {"process": 2, "pid": 42, "start": 7, "ppid": 1, "user": "alice", "command": "dog"},
-        lines[2] | {"process": 2},
-        lines[2],
-        {"loss": 3, "cpu": 1, "first": 9, "time": 5},
+        lines[2] | {"number": 3, "process": 2},
+        lines[2] | {"number": 4},
+        {"loss": 3, "number": 5, "cpu": 1, "first": 9, "time": 5},
     ]
 
 
@@ -114,6 +113,7 @@ def test_a_login_is_written_with_its_process() -> None:
         {"process": 1, "pid": 42, "start": 7, "ppid": 1, "user": "alice", "command": "cat"},
         {
             "login": {"remote": {"family": "inet", "host": "192.0.2.1", "port": 4711}, "user": "alice"},
+            "number": 1,
             "process": 1,
             "time": 5,
         },

@@ -15,11 +15,11 @@ from ..output.text import wants_colour
 from ..pipeline import Pipeline, sums_of
 from ..service.delivery import Delivery, Stream
 from ..sinks import Console
-from ..trace import read_trace
+from ..trace import Trace, read_trace
 from .loop import said, settle
 from .options import add_behavior_options, add_format_option, add_log_option, configured, header, loaded
 
-__all__ = ["add", "run"]
+__all__ = ["add", "judged", "run", "say"]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments)
     behaviors = loaded(config)
     settle()
-    problems = 0
+    status = 0
     for name in arguments.file:
         source = sys.stdin.buffer if name == "-" else name
-        trace = read_trace(source, _say, name)
+        trace = read_trace(source, say, name)
         context = Context(host=trace.header.host, boot_id=trace.header.boot_id, debug=arguments.debug)
         context = replace(context, colour=wants_colour(sys.stdout, os.environ))
         make = formatter(arguments.format, context)
@@ -57,11 +57,20 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(time := end.get("time"), int):
                 pipeline.advance(time)
             pipeline.finish()
-        problems += trace.problems
+        status |= judged(trace, name)
         if arguments.sums:
-            print(said(sums_of(pipeline, end, trace.problems), delivery), file=sys.stderr)
-    return 1 if problems else 0
+            print(said(sums_of(pipeline, end, trace.problems, trace.missing > 0), delivery), file=sys.stderr)
+    return status
 
 
-def _say(problem: Problem) -> None:
+def say(problem: Problem) -> None:
+    """A line of a trace that cannot be used."""
     print(f"panorama: {problem}; skipped", file=sys.stderr)
+
+
+def judged(trace: Trace, name: str) -> int:
+    """The exit status for a trace that was read to its end; says what is missing."""
+    if trace.missing:
+        lines = "lines that may be wrong for that end in ' ?'"
+        print(f"panorama: {name}: {trace.missing} records are missing from the trace; {lines}", file=sys.stderr)
+    return 1 if trace.problems or trace.missing else 0

@@ -331,8 +331,15 @@ class Kernel:
 
     def held(self) -> int:
         """How many records rate limits held back so far."""
-        column = _HELD * COLUMNS + _RECORDS
-        return sum(self._maps["counts"].sums(range(column, column + 1)))
+        return sum(self._maps["counts"].by_cpu(_HELD * COLUMNS + _RECORDS))
+
+    def lost(self) -> int:
+        """How many records found no room so far."""
+        return sum(self._maps["counts"].by_cpu(_LOST * COLUMNS + _RECORDS))
+
+    def sequences(self) -> tuple[int, ...]:
+        """The sequence that each CPU's next record has."""
+        return self._maps["sequences"].by_cpu(0)
 
     def held_by_process(self) -> dict[ProcessKey, tuple[int, int]]:
         """How many records of each process its own limit held back so far, and how many that of all.

@@ -141,13 +141,14 @@ class Map:
 
     def sums(self, numbers: range) -> list[int]:
         """Of a per-CPU array of u64: each of these entries, summed over the CPUs."""
+        return [sum(self.by_cpu(number)) for number in numbers]
+
+    def by_cpu(self, number: int) -> tuple[int, ...]:
+        """Of a per-CPU array of u64: what each CPU has in this entry."""
         cpus = _checked(self._lib.libbpf_num_possible_cpus(), "CPUs")
-        buffer, one = ctypes.create_string_buffer(8 * cpus), struct.Struct(f"={cpus}Q")
-        total = []
-        for number in numbers:
-            _checked(self._lib.bpf_map_lookup_elem(self.fd, self.key.pack(number), buffer), "map lookup")
-            total.append(sum(one.unpack(buffer.raw)))
-        return total
+        buffer = ctypes.create_string_buffer(8 * cpus)
+        _checked(self._lib.bpf_map_lookup_elem(self.fd, self.key.pack(number), buffer), "map lookup")
+        return struct.unpack(f"={cpus}Q", buffer.raw)
 
 
 def load(lib: ctypes.CDLL, name: str, code: bytes) -> int:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
 import psutil
 
 from ..event import Event, File, Item, Loss, Process, ProcessKey
+from ..sequence import InOrder
 from ..tally import added
 from .decode import Decoder, Undecodable, file_kind, session_calls, session_steps
 from .held import HeldBack
@@ -63,7 +64,8 @@ class Sensor:
         self._follow = follow
         self._long_open = int(long_open * 1e9)
         self._scan_every = min(_SCAN_EVERY, self._long_open // 2)
-        self._expected: dict[int, int] = {}
+        self._cpus: defaultdict[int, InOrder[None]] = defaultdict(lambda: InOrder(0))
+        self._lost_records = 0
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
         self._logins = Logins()
@@ -111,6 +113,7 @@ class Sensor:
         records = self.kernel.records(min(timeout, max(0, min(due, self._held.due) - now) / 1e9))
         self._keep_time()
         items = self._decode(records)
+        items = self._newly_lost(items) + items
         if not self.kernel.behind:
             items += self._held.found(time.time_ns(), self._named)
         now = time.monotonic_ns()
@@ -129,7 +132,10 @@ class Sensor:
         self._held.look(time.monotonic_ns())
         while records := self.kernel.take():
             items += self._decode(records)
-        items += self._held.found(time.time_ns(), self._named)
+        now = time.time_ns()
+        for cpu, sequence in enumerate(self.kernel.sequences()):
+            items += self._missing(cpu, sequence, now)
+        items += self._held.found(now, self._named)
         for session in self.kernel.open_sessions():
             items += self._left_open(session)
         return items
@@ -143,7 +149,7 @@ class Sensor:
         items: list[Item] = []
         for tree in self._trees.values():
             tree.forget()
-        decode, expected, latest = self._decoder.decode, self._expected, self._latest
+        decode, cpus, latest = self._decoder.decode, self._cpus, self._latest
         for record in records:
             try:
                 event = decode(record)
@@ -151,9 +157,9 @@ class Sensor:
                 self.skipped += 1
                 continue
             cpu, sequence, process = event.cpu, event.sequence, event.process
-            if sequence > (due := expected.get(cpu, 0)):
-                items.append(Loss(event.time, cpu, due, sequence - due, event.time - self._offset))
-            expected[cpu] = sequence + 1
+            if sequence != cpus[cpu].expected:
+                items += self._missing(cpu, sequence, event.time)
+            cpus[cpu].expected += 1
             if self._logins.untold and latest.get(process.pid) is not process:
                 items += self._logins.members(process, event.time, self._named)
             if self._decoder.held:
@@ -172,6 +178,23 @@ class Sensor:
                 if session.pid in gone:
                     self._give_up(session)
         return items
+
+    def _missing(self, cpu: int, sequence: int, now: int) -> list[Item]:
+        """What is missing before this record of a cpu: its records come in order, what is not here by now is lost."""
+        holes = self._cpus[cpu].skip(sequence)
+        return [Loss(now, cpu, hole.first, hole.count, now - self._offset) for hole in holes]
+
+    def _newly_lost(self, items: list[Item]) -> list[Item]:
+        """Something was lost since the last look, and may belong before any of these.
+
+        Of which cpu shows its next record, but by then others may have said what the lost one would have changed.
+        """
+        lost = self.kernel.lost()
+        if lost == self._lost_records:
+            return []
+        self._lost_records = lost
+        now = time.time_ns()
+        return [Loss(items[0].time if items else now, -1, 0, 0, now - self._offset)]
 
     def _give_up(self, session: OpenSession) -> None:
         """A session whose process is gone: its file has no name any more, so its syscalls are lost."""
