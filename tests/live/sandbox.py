@@ -43,7 +43,7 @@ UsePAM yes
 Subsystem sftp ${SFTP:-/usr/lib/openssh/sftp-server}
 .
 printf 'Host h\\nHostName 127.0.0.1\\nPort 2222\\nUser games\\nIdentityFile %s\\nBatchMode yes\\n' $keys/id > $keys/ssh
-printf 'StrictHostKeyChecking no\\nUserKnownHostsFile %s\\nLogLevel ERROR\\n' $keys/known >> $keys/ssh
+printf 'StrictHostKeyChecking no\\nUserKnownHostsFile %s\\nLogLevel ERROR\\n' $keys/known_hosts >> $keys/ssh
 ssh() { command ssh -F /srv/ssh/ssh "$@"; }; scp() { command scp -q -F /srv/ssh/ssh "$@"; }
 sftp() { command sftp -q -F /srv/ssh/ssh "$@"; }; export RSYNC_RSH='ssh -F /srv/ssh/ssh'
 /usr/sbin/sshd -D -e -f $keys/sshd 2> $keys/log & sshd=$!
