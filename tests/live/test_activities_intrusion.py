@@ -187,6 +187,14 @@ HARMLESS = {
     "what was downloaded is read, and what was compiled is run": """
         echo 'int main(void) { return 0; }' > page.c; python3 -m http.server -b 127.0.0.1 8080 & sleep 1; mkdir to; cd to
         curl -s -o page.c http://127.0.0.1:8080/page.c; cat page.c; gcc -o page page.c; ./page; sh page.c; kill %1""",
+    "a script written by a program that has connections": """
+        (ncat -l 127.0.0.1 8080 > got &); sleep 0.5; python3 -c 'import socket
+s = socket.create_connection(("127.0.0.1", 8080)); open("script", "w").write("#!/bin/sh")'
+        chmod +x script; ./script""",
+    "sources formatted": """
+        mkdir d; for n in $(seq 100); do echo $n > d/$n.py; done
+        python3 -c 'import glob
+for name in glob.glob("d/*"): data = open(name).read(); open(name, "w").write(data.upper())'""",
     "many files made anew": """
         mkdir d; for n in $(seq 100); do echo $n > d/$n.txt; done; tar cf d.tar d; tar xf d.tar; cp -r d e; cp d/* e; touch d/*; chmod 600 d/*
         perl -pi -e s/1/2/ d/*; for f in d/*; do mv $f $f.bak; done; xz d/*; unxz d/*; rsync -a d/ e; rm -r d""",
