@@ -46,7 +46,7 @@ printf 'Host h\\nHostName 127.0.0.1\\nPort 2222\\nUser games\\nIdentityFile %s\\
 printf 'StrictHostKeyChecking no\\nUserKnownHostsFile %s\\nLogLevel ERROR\\n' $keys/known_hosts >> $keys/ssh
 ssh() { command ssh -F /srv/ssh/ssh "$@"; }; scp() { command scp -q -F /srv/ssh/ssh "$@"; }
 sftp() { command sftp -q -F /srv/ssh/ssh "$@"; }; export RSYNC_RSH='ssh -F /srv/ssh/ssh'
-/usr/sbin/sshd -D -e -f $keys/sshd 2> $keys/log & sshd=$!
+/usr/sbin/sshd -D -e -f $keys/sshd 2> /dev/null & sshd=$!
 for n in $(seq 50); do (: < /dev/tcp/127.0.0.1/2222) 2> $keys/tried && break; sleep 0.1; done
 """
 
