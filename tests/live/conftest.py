@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from panorama.event import Event, File, Loss
 from panorama.ignore import load_ignore
 from panorama.machines.compiler import Program, compile_behaviors
 from panorama.machines.spec import load_behaviors
-from panorama.output.line import Line, Part
+from panorama.output.line import Gathered, Line, Part
 from panorama.output.objects import object_text
 from panorama.paths import BEHAVIORS
 from panorama.pipeline import Pipeline
@@ -53,14 +54,15 @@ class Told:
 
 def words(line: Line) -> str:
     """The line without time, ids and inodes."""
-    parts = tuple(
-        Part(part.field, File(part.value.path, mark=part.value.mark))
-        if isinstance(part, Part) and isinstance(part.value, File)
-        else part
-        for part in line.object
-    )
+    parts = tuple(Part(part.field, _plain(part.value)) if isinstance(part, Part) else part for part in line.object)
     bare = Line(line.time, line.process, line.verb, parts, line.behavior, events=line.events)
     return f"{line.process.command} {line.verb} {object_text(bare)}".rstrip()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Gathered):
+        return Gathered(tuple(map(_plain, value.values)), value.count)
+    return File(value.path, mark=value.mark) if isinstance(value, File) else value
 
 
 class Watcher:
