@@ -86,11 +86,15 @@ LIFE = ("exec", "exit")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`kind` is path, paths, text, number, flag or address: it decides which conditions the language allows."""
+    """`kind` is path, paths, text, number, flag or address: it decides which conditions the language allows.
+
+    `remembered`: earlier events say what it is, not the event.
+    """
 
     kind: str
     summary: str
     get: Callable[[Event], Any]
+    remembered: bool = False
 
 
 def _folder(file: File | None) -> File | None:
@@ -143,19 +147,24 @@ FIELDS: dict[str, Field] = {
     "port": Field("number", "the other end's port", lambda e: e.remote.port if e.remote else None),
     "local_port": Field("number", "this end's port", lambda e: e.local.port if e.local else None),
     "origin": Field(
-        "address", "the remote end of the login that the process belongs to", lambda e: e.login and e.login.remote
+        "address", "the remote end of the login that the process belongs to", lambda e: e.login and e.login.remote, True
     ),
-    "login_user": Field("text", "whose login that is", lambda e: (e.login and e.login.user) or None),
+    "login_user": Field("text", "whose login that is", lambda e: (e.login and e.login.user) or None, True),
     "peer": Field(
-        "address", "the remote end of the latest IPv4 or IPv6 connection that the process made", attrgetter("peer")
+        "address",
+        "the remote end of the latest IPv4 or IPv6 connection that the process made",
+        attrgetter("peer"),
+        True,
     ),
-    "peer_port": Field("number", "its port", lambda e: e.peer and e.peer.port),
+    "peer_port": Field("number", "its port", lambda e: e.peer and e.peer.port, True),
     "family": Field("text", "inet, inet6 or unix", lambda e: end.family if (end := e.remote or e.local) else None),
     "protocol": Field("text", "tcp, udp, unix-stream, unix-dgram ...", lambda e: e.protocol or None),
     "command": Field("text", "the process's name (comm)", attrgetter("process.command")),
     "exe": Field("path", "absolute path of the executable", lambda e: e.process.exe or None),
     "parent_exe": Field("path", "what the parent ran when it made the process", lambda e: e.process.parent_exe or None),
-    "ancestor": Field("paths", "what an ancestor of the process runs: any of them", lambda e: e.ancestors or None),
+    "ancestor": Field(
+        "paths", "what an ancestor of the process runs: any of them", lambda e: e.ancestors or None, True
+    ),
     "user": Field("text", "the real user's name", attrgetter("process.user")),
     "uid": Field("number", "the real uid", attrgetter("process.uid")),
     "euid": Field("number", "the effective uid", attrgetter("process.euid")),

@@ -20,7 +20,7 @@ from ..pipeline import Pipeline
 from ..plain import nearest
 from ..trace import Trace, read_trace
 from .explained import Facts, beginning_facts, beginning_text, way_facts, way_text
-from .options import add_behavior_options, configured, loaded
+from .options import add_behavior_options, add_log_option, configured, loaded
 from .replay import judged, say
 
 __all__ = ["add", "run"]
@@ -34,16 +34,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="json for scripts (default: text)")
     add_behavior_options(parser)
+    add_log_option(parser)
     parser.add_argument("trace", metavar="TRACE", help="what panorama record wrote; - is standard input")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    behaviors = loaded(configured(arguments))
+    config = configured(arguments)
+    behaviors = loaded(config)
     table = _table(behaviors.program, arguments.behavior) if arguments.behavior else None
     trace = read_trace(sys.stdin.buffer if arguments.trace == "-" else arguments.trace, say, arguments.trace)
     context = Context(host=trace.header.host, boot_id=trace.header.boot_id)
     told = _Lines(context, arguments.format == "json", [] if table else [arguments.line] if arguments.line else None)
-    pipeline = Pipeline(behaviors.program, behaviors.rules, told.take, trace.header.recorder, watcher=told.ways)
+    pipeline = Pipeline(behaviors.program, behaviors.rules, told.take, trace.header.recorder, config.log, told.ways)
     processes: dict[Process, None] = {}
     pipeline.take(_noted(trace, processes))
     if isinstance(time := (trace.end or {}).get("time"), int):

@@ -33,7 +33,7 @@ def way_facts(way: Way) -> Facts:
     facts["steps"] = [_step(way, step) for step in way.steps]
     if not way.said:
         facts["stopped"] = [_refusal(way, refusal) for refusal in way.refusals.values()]
-        facts["waited_for"] = _awaited(way.table.behavior, way.steps[-1].transition.dest)
+        facts["waited_for"] = _awaited(way.table.behavior, way.steps[-1].dest)
     return facts
 
 
@@ -49,7 +49,7 @@ def beginning_facts(behavior: Behavior, processes: int, matching: int, refusals:
 def way_text(facts: Facts, zone: tzinfo | None = None) -> list[str]:
     """The lines below the head, which is the caller's."""
     steps = facts["steps"]
-    ways = [f"{step['source']} -> {step['dest'] or 'end'}" for step in steps]
+    ways = [f"{step['source']} -> {step['dest'] or 'end'}{', anew' if step['anew'] else ''}" for step in steps]
     event_width = min(_WIDEST, max(len(_event_text(step)) for step in steps))
     way_width = max(map(len, ways))
     told = []
@@ -94,8 +94,8 @@ def _process(process: Process) -> Facts:
 
 def _step(way: Way, step: Step) -> Facts:
     kept = {name: _plain(value) for name, value in step.kept.items()}
-    where = {"source": step.source, "dest": step.transition.dest or "", "at": _at(way.table, step.transition)}
-    return _event(step.event, step.trigger, way.process) | where | {"kept": kept}
+    where = {"source": step.source, "dest": step.dest, "at": _at(way.table, step.transition)}
+    return _event(step.event, step.trigger, way.process) | where | {"anew": step.transition.anew, "kept": kept}
 
 
 def _refusal(way: Way | None, refusal: Refusal) -> Facts:

@@ -8,9 +8,9 @@ Knows no YAML and no events.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ..vocabulary import SESSION_TRIGGERS, TRIGGERS
+from ..vocabulary import FIELDS, SESSION_TRIGGERS, TRIGGERS
 
 __all__ = [
     "DEPTH",
@@ -93,6 +93,15 @@ class Transition:
     line: int = field(default=1, compare=False)
     column: int = field(default=1, compare=False)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All names it asks for or says: fields, saved and gathered values."""
+        asked = [condition.field for condition in self.conditions]
+        asked += [str(test.value) for each in self.conditions for test in each.tests if test.how in ("field", "saved")]
+        kept = [source for _, source in (*self.saves, *self.gathers)]
+        said = (self.emit.object if self.emit else None) or ()
+        return (*asked, *kept, *(piece[0] for piece in said if not isinstance(piece, str)))
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -135,10 +144,14 @@ class Behavior:
 
     @property
     def lasting(self) -> bool:
-        """Whether a machine can be in another than its first state from one event to the next.
+        """Whether what a machine does depends on more than the event: on earlier ones, or on who descends from whom.
 
         A machine of files that only takes the steps of sessions begins and ends with each of them.
         """
+        if any(trigger.startswith("child.") for trigger in self.triggers):
+            return True
+        if any(FIELDS[name].remembered for each in self.transitions for name in each.fields if name in FIELDS):
+            return True
         if not any(transition.dest for transition in self.transitions):
             return False
         return not (self.layer == "operation" and self.per == "file" and set(self.triggers) <= set(SESSION_TRIGGERS))
@@ -164,12 +177,6 @@ class BehaviorSet:
     def enabled(self, layer: str) -> tuple[Behavior, ...]:
         """The behaviors of one layer that are switched on."""
         return tuple(behavior for behavior in self.behaviors if behavior.enabled and behavior.layer == layer)
-
-    def of(self, layers: tuple[str, ...]) -> BehaviorSet:
-        """The same with all behaviors of other layers switched off."""
-        return BehaviorSet(
-            tuple(each if each.layer in layers else replace(each, enabled=False) for each in self.behaviors)
-        )
 
     def verbs(self) -> dict[str, tuple[str, ...]]:
         """The verbs of the operations that are switched on, each with the syscall triggers that emit it."""

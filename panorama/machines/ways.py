@@ -26,12 +26,13 @@ _Refusals = dict[int, "Refusal"]  # by the line of the transition
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A transition that was taken. `kept` is what it saved or gathered."""
+    """A transition that was taken. `dest` is "" where the machine ends; `kept` is what it saved or gathered."""
 
     event: Event
     trigger: str
     transition: Transition
     source: str
+    dest: str
     kept: Mapping[str, Any]
 
 
@@ -74,8 +75,7 @@ class Way:
     @property
     def states(self) -> tuple[str, ...]:
         """Those it was in, one after the other; not the end."""
-        found = [step.source for step in self.steps]
-        found += [dest] if (dest := self.steps[-1].transition.dest) else []
+        found = [self.table.states[0], *(step.dest for step in self.steps if step.dest)]
         return tuple(state for at, state in enumerate(found) if at == 0 or state != found[at - 1])
 
 
@@ -96,12 +96,14 @@ class Ways:
             way = self._alive[machine] = Way(table, machine)
         way.refusals.clear()
         kept = {name: FIELDS[source].get(event) for name, source in (*transition.saves, *transition.gathers)}
-        way.steps.append(Step(event, _word(table, number), transition, table.states[machine.state], kept))
+        source, dest = table.states[machine.state], transition.dest or ""
+        dest = "" if dest == table.behavior.initial else dest
+        way.steps.append(Step(event, _word(table, number), transition, source, dest, kept))
         if transition.emit:
             way.said = True
             said = Way(table, machine, list(way.steps), said=True)
             self._said[table.behavior.name, event.time, transition.emit.verb].append(said)
-        if not transition.dest:
+        if not dest:
             self._ended.append(self._alive.pop(machine))
 
     def refused(self, machine: Machine | None, table: Table, number: int, event: Event, owner: Process) -> None:

@@ -166,6 +166,13 @@ def test_what_somebody_should_look_at_is_an_alert() -> None:
     assert data["threat"] == {"framework": "MITRE ATT&CK", "technique": {"id": ["T1560.001"]}}
 
 
+def test_ecs_files_an_activity_under_all_that_was_done() -> None:
+    operations = [read_line(), rename_line("/a", "/b"), connect_line(), read_line()]
+    data = ecs(read_line(layer="activity", verb="upload", operations=operations, operation_count=4))
+    assert data["event"]["category"] == ["file", "network"]
+    assert data["event"]["type"] == ["access", "change", "connection", "start"]
+
+
 def test_notices_are_of_no_category() -> None:
     data = ecs(LOST)
     assert data["message"] == "scp lost 5 events"
