@@ -134,7 +134,9 @@ class Pipeline:
             unexplained=added(unexplained, counted.unexplained),
             held=held,
             lost=lost,
+            waiting=dict(counted.held()),
             lines=self.lines,
+            early=self.engine.holding.overflowed,
         )
 
     def _write(self, lines: list[Line]) -> None:

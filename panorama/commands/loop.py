@@ -6,7 +6,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..demand import demand_of
@@ -36,7 +38,8 @@ def settle() -> None:
 
 
 class stopped:
-    """True once somebody asked to stop: SIGTERM, SIGINT; `by` has which. SIGHUP never kills, see `hung_up`.
+    """True once somebody asked to stop: SIGTERM, SIGINT; `by` has which. SIGHUP and SIGUSR1 never kill: see `hung_up`
+    and `asked`.
 
     The handlers only make a note, because they run in the middle of anything; `wakes` is a descriptor that can be read
     when one did, for who waits.
@@ -46,10 +49,11 @@ class stopped:
         self.wakes, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self.by: set[int] = set()
-        self._hung_up = False
+        self._hung_up = self._asked = False
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._hangup)
+        signal.signal(signal.SIGUSR1, self._ask)
 
     def __bool__(self) -> bool:
         return bool(self.by)
@@ -57,6 +61,11 @@ class stopped:
     def hung_up(self) -> bool:
         """Whether SIGHUP came since this was asked last."""
         asked, self._hung_up = self._hung_up, False
+        return asked
+
+    def asked(self) -> bool:
+        """Whether SIGUSR1 came since this was asked last: somebody wants the sums so far."""
+        asked, self._asked = self._asked, False
         return asked
 
     def woken(self) -> None:
@@ -68,6 +77,9 @@ class stopped:
 
     def _hangup(self, *_: object) -> None:
         self._hung_up = True
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
 
 
 class Loop:
@@ -87,6 +99,7 @@ class Loop:
     ) -> None:
         self.delivery = delivery
         self.trace = trace
+        self._asked: Callable[[], bool] = lambda: False
         self.every = float("inf")  # s that a round may take at most
         self.loaded = loaded
         self.pipeline = Pipeline(loaded.program, loaded.rules, delivery.take, log=log)
@@ -103,7 +116,8 @@ class Loop:
         settle()
 
     def start(self, stop: stopped) -> None:
-        """From here on things are seen; a signal ends a wait for more."""
+        """From here on things are seen; a signal ends a wait for more, and SIGUSR1 has the sums so far printed."""
+        self._asked = stop.asked
         self.sensor.start()
         self.sensor.wake_on(stop.wakes, stop.woken)
 
@@ -118,6 +132,8 @@ class Loop:
         if not items:
             self.pipeline.advance(now - _LATE)
         self.delivery.turn(now)
+        if self._asked():
+            print(said(self.sums()), file=sys.stderr)
 
     def _patience(self) -> float:
         """How long there is nothing to do, in seconds, if nothing happens."""
@@ -144,8 +160,10 @@ class Loop:
         return sums_of(self.pipeline, sums, self.sensor.skipped)
 
     def sums(self) -> Tally:
-        """The sums so far. What is on its way, or in an open session, is not accounted for yet."""
-        return sums_of(self.pipeline, self._sensed(), self.sensor.skipped)
+        """The sums so far."""
+        tally = sums_of(self.pipeline, self._sensed(), self.sensor.skipped)
+        tally.so_far = True
+        return tally
 
     def _sensed(self) -> dict[str, Any]:
         """What the sensor counted on its own side, ignored syscalls by the names of the rules."""
@@ -166,6 +184,6 @@ class Loop:
 
 
 def said(tally: Tally, delivery: Delivery | None = None) -> str:
-    """The sums for people. The delivery has been closed by then; what its sinks could not write is said."""
+    """The sums for people. A delivery that is given has been closed; what its sinks could not write is said."""
     left = delivery.not_written() if delivery else ""
     return f"panorama: {tally.text()}" + (f"\n  {left}" if left else "")

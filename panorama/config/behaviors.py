@@ -18,7 +18,6 @@ from ..machines.compiler import Program, compile_behaviors
 from ..machines.model import BehaviorSet
 from ..machines.spec import behavior_names, load_behaviors
 from ..reading.fields import suggestion
-from ..vocabulary import LAYERS
 from .model import COMMAND_LINE, Config
 from .settings import SETTINGS
 
@@ -48,19 +47,14 @@ def loaded(config: Config) -> Loaded:
     behaviors = BehaviorSet()
     switched = dict.fromkeys(config.behaviors_disable, False) | dict.fromkeys(config.behaviors_enable, True)
     try:
-        behaviors = load_behaviors(folders, switched=switched)
+        behaviors = load_behaviors(folders, switched=switched, activities=config.log != "operations")
     except InputError as error:
         problems += error.problems
     else:
         _filters(config, names, behaviors, problems)
     if problems:
         raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
-    return Loaded(compile_behaviors(behaviors.of(_layers(config))), rules)
-
-
-def _layers(config: Config) -> tuple[str, ...]:
-    """Activities that are not to be written need not run."""
-    return ("operation",) if config.log == "operations" else LAYERS
+    return Loaded(compile_behaviors(behaviors), rules)
 
 
 def _there(config: Config, key: str, problems: list[Problem]) -> list[str]:
@@ -96,7 +90,8 @@ def _filters(config: Config, names: list[str], behaviors: BehaviorSet, problems:
     """Filters that name what is not there, or that let nothing through."""
     if config.origin("behaviors.folders") == COMMAND_LINE or not names:
         return
-    on = [behavior for behavior in behaviors.of(_layers(config)) if behavior.enabled]
+    on = [behavior for behavior in behaviors if behavior.enabled]
+    hint = "log: operations leaves activities out" if config.log == "operations" else ""
     for sink in config.sinks:
         key = f"sinks.{sink.name}.filter"
         unknown = _unmatched(sink.filter.behavior, names)
@@ -108,7 +103,7 @@ def _filters(config: Config, names: list[str], behaviors: BehaviorSet, problems:
         if on and not unknown and not any(sink.filter.admits(each.layer, each.severity, each.name) for each in on):
             place = next(place for name, place in config.origins.items() if name.startswith(f"{key}."))
             what = f"the filter of '{sink.name}' lets nothing through: no behavior that is on fits it"
-            problems.append(Problem(place.path, place.line, place.column, what))
+            problems.append(Problem(place.path, place.line, place.column, what, hint))
 
 
 def _unmatched(patterns: Iterable[str], names: list[str]) -> list[int]:

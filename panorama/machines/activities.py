@@ -47,6 +47,7 @@ class Activities(Runner):
         self.holding = Holding()
         self._hold = hold
         self._accounts = accounts
+        self._written: list[tuple[Line, ProcessKey]] = []  # since the latest look, and whose they are
         self._verbs = {way.removeprefix("child.") for way in layer.routes}
 
     def operation(self, line: Line, event: Event) -> None:
@@ -60,6 +61,7 @@ class Activities(Runner):
         if line.process is not event.process:
             event = replace(event, process=line.process)
         self.offer(line.verb, event, passed, line.certainty == "partial")
+        self._settle(passed)
         if not self._hold or passed.told:
             return
         if holders := passed.holders:
@@ -77,7 +79,20 @@ class Activities(Runner):
                 what = (Part("exe", event.process.exe or None),)
                 passed.line = Line(event.time, event.process, way, what, way, events=[event], login=event.login)
             self.offer(way, event, passed)
+        self._settle(passed)
         return passed
+
+    def _settle(self, passed: Passed) -> None:
+        """What a machine of an ancestor is sure to tell as a whole need not be told by the single parts of it."""
+        if passed.line is not None:
+            for machine in passed.takers:
+                if machine.alive and machine.table.sure[machine.state] and machine.owner != passed.process:
+                    passed.line.within = machine.owner
+        written, self._written = self._written, []
+        for line, owner in written if self._hold else ():
+            whole = {operation.within for operation in line.operations}
+            if whole and line.severity == "notice" and not whole & {None, owner}:
+                self._scene.lines = [each for each in self._scene.lines if each is not line]
 
     def took(self, machine: Machine, event: Event, evidence: Passed | None) -> None:
         if evidence is None:
@@ -96,8 +111,9 @@ class Activities(Runner):
 
     def told(self, machine: Machine, line: Line, event: Event, evidence: Passed | None) -> None:
         line.operations, line.operation_count = machine.operations, machine.count
-        line.events = _events(line.operations) or [event]
+        line.events = _events(line.operations)
         self._scene.lines.append(line)
+        self._written.append((line, machine.owner))
         self.holding.tell(machine.operations)
         self._accounts.tell(machine)
         machine.has_told()

@@ -38,9 +38,8 @@ class Gathering:
         self._rise(known, value)
 
     def _rise(self, known: Any, value: Any) -> None:
-        """Keeps what is below nothing else."""
+        """Keeps the paths that are below no other."""
         if not isinstance(value, File):
-            self._tops[known] = value
             return
         folder = known.rpartition("/")[0]
         while folder:

@@ -27,7 +27,19 @@ _MOST_BORN = 4096  # children of which nothing was seen but that they were made
 class Node:
     """One process as it was seen last. `routes` is for routing.py: what it found out about the ancestors."""
 
-    __slots__ = ("daemon", "epoch", "fertile", "living", "login", "offers", "parent", "peer", "process", "routes")
+    __slots__ = (
+        "daemon",
+        "epoch",
+        "fertile",
+        "living",
+        "login",
+        "offers",
+        "parent",
+        "peer",
+        "process",
+        "routes",
+        "unseen",
+    )
 
     def __init__(self, process: Process, parent: ProcessKey | None) -> None:
         self.process = process
@@ -37,6 +49,7 @@ class Node:
         self.daemon = ""  # the name of the program that took the login
         self.peer: Address | None = None
         self.living = True
+        self.unseen = False  # known only as somebody's parent
         self.fertile = False  # it is somebody's parent
         self.epoch = -1  # of `routes`
         self.routes: dict[tuple[object, str], Any] = {}
@@ -59,7 +72,7 @@ class Lineage:
         """The event's process, and with it what the event then says of logins and connections."""
         process = event.process
         node = self._nodes.get(process.key)
-        if node is None:
+        if node is None or node.unseen:
             node = self._add(process)
         elif node.process is not process:
             self._changed(node, process)
@@ -76,10 +89,15 @@ class Lineage:
     def get(self, key: ProcessKey) -> Node | None:
         return self._nodes.get(key)
 
-    def log_in(self, process: Process, remote: Address) -> None:
-        """The process, a daemon, has taken a login over the network."""
-        node = self._nodes.get(process.key) or self._add(process)
-        node.offers, node.daemon = Login(remote), _name(process)
+    def log_in(self, event: Event, remote: Address) -> None:
+        """The event's process, a daemon, takes a login over the network; executed for that, it belongs to it."""
+        node = self._nodes.get(event.process.key) or self._add(event.process)
+        node.daemon = _name(event.process)
+        if "exec" in event.triggers:
+            node.login, node.offers = Login(remote), None
+            event.login = node.login
+        else:
+            node.offers = Login(remote)
 
     def admit(self, process: Process, login: Login) -> None:
         """The process belonged to a login before anything was seen of it."""
@@ -129,8 +147,11 @@ class Lineage:
 
     def _add(self, process: Process) -> Node:
         parent = (process.ppid, process.parent_start)
-        above = self._nodes.get(parent)
+        above, guessed = self._nodes.get(parent), self._nodes.get(process.key)
         node = self._nodes[process.key] = Node(process, parent if process.ppid > 0 else None)
+        if guessed:
+            node.fertile = True
+            self.epoch += 1
         if above:
             above.fertile = True
             node.login, node.daemon = self._born.pop((parent, process.pid), _handed_on(above))
@@ -151,7 +172,7 @@ class Lineage:
         """The parent of a process, of which nothing but that is known."""
         process = Process(pid=child.ppid, start=child.parent_start)
         node = self._nodes[process.key] = Node(process, None)
-        node.fertile = True
+        node.fertile = node.unseen = True
         return node
 
     def _bear(self, node: Node, child: int) -> None:

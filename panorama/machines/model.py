@@ -8,7 +8,7 @@ Knows no YAML and no events.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..vocabulary import FIELDS, SESSION_TRIGGERS, TRIGGERS
 
@@ -177,12 +177,6 @@ class BehaviorSet:
     def enabled(self, layer: str) -> tuple[Behavior, ...]:
         """The behaviors of one layer that are switched on."""
         return tuple(behavior for behavior in self.behaviors if behavior.enabled and behavior.layer == layer)
-
-    def of(self, layers: tuple[str, ...]) -> BehaviorSet:
-        """The same with all behaviors of other layers switched off."""
-        return BehaviorSet(
-            tuple(each if each.layer in layers else replace(each, enabled=False) for each in self.behaviors)
-        )
 
     def verbs(self) -> dict[str, tuple[str, ...]]:
         """The verbs of the operations that are switched on, each with the syscall triggers that emit it."""

@@ -80,8 +80,16 @@ class _Logins:
         self._offered = {key: found for key, found in self._offered.items() if daemon is not None and key != daemon}
         self._made = {key: found for key, found in self._made.items() if daemon is not None and key[0] != daemon}
 
-    def take(self, process: Process, remote: Address) -> None:
-        self._offered[process.key] = (Login(remote), process.exe.split("/")[-1] or process.command)
+    def take(self, event: Event, remote: Address) -> None:
+        process = event.process
+        daemon = process.exe.split("/")[-1] or process.command
+        if "exec" in event.triggers:
+            self._offered.pop(process.key, None)
+            self._of[process.key] = (Login(remote), daemon)
+            event.login = Login(remote)
+        else:
+            self._offered[process.key] = (Login(remote), daemon)
+            self._of[process.key] = (self._of[process.key][0], daemon)
 
 
 class Oracle:
@@ -299,7 +307,7 @@ class Oracle:
         for name, source in taken.gathers:
             run.saved[name] = _joined(run.gathered.setdefault(name, []), FIELDS[source].get(event))
         if taken.login and (remote := FIELDS[taken.login].get(event)) is not None:
-            self._logins.take(event.process, remote)
+            self._logins.take(event, remote)
         after = _state(run)
         ended = after == run.behavior.initial
         if not ended and run.path[-1] != after:
@@ -359,7 +367,7 @@ class Oracle:
         )
         if behavior.layer == "activity":
             each = {id(event): event for operation in run.operations for event in operation.events}
-            line.events = list(each.values()) or [event]
+            line.events = list(each.values())
             self._told.update(id(life) for life in run.lives)
             run.operations, run.lives = [], []
             run.saved = {name: value for name, value in run.saved.items() if name not in run.gathered}
@@ -406,7 +414,7 @@ def _tops(values: list[Any]) -> Gathered:
     found = [
         each
         for each in values
-        if not (isinstance(each, File) and any(each.path.startswith(f"{path}/") for path in paths))
+        if isinstance(each, File) and not any(each.path.startswith(f"{path}/") for path in paths)
     ]
     return Gathered(tuple(found[:64]), len(found))
 

@@ -133,7 +133,7 @@ class Runner:
         for name, get in move.gathers:
             machine.gather(name, get(event))
         if move.login and (remote := move.login(event)) is not None:
-            scene.lineage.log_in(event.process, remote)
+            scene.lineage.log_in(event, remote)
         if move.dest:
             machine.enter(move.dest)
             self.machines.keep(machine, scene.now)

@@ -35,12 +35,14 @@ def load_behaviors(
     uid: int | None = None,
     environ: Mapping[str, str] | None = None,
     switched: Mapping[str, bool] | None = None,
+    activities: bool = True,
 ) -> BehaviorSet:
     """The behaviors of files and folders (*.yaml at any depth, less ignore.yaml); InputError with all that is wrong.
 
     A behavior of a later path replaces the one of the same name in an earlier path, which is not even read. `switched`
-    says by name which are on or off, whatever their files say. A file that others could have written is refused for
-    root: `uid` and `environ` are this process's unless given.
+    says by name which are on or off, whatever their files say; without `activities` all of those are off, and may have
+    verbs that no operation emits. A file that others could have written is refused for root: `uid` and `environ` are
+    this process's unless given.
     """
     uid = os.geteuid() if uid is None else uid
     environ = os.environ if environ is None else environ
@@ -53,7 +55,7 @@ def load_behaviors(
         whole = whole and len(problems) == count
         if read:
             documents.append(read)
-    behaviors = _behaviors(documents, whole, switched or {})
+    behaviors = _behaviors(documents, whole, switched or {}, activities)
     problems += [problem for each in documents for problem in each.reading.problems]
     if problems:
         raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
@@ -68,7 +70,7 @@ def read_behaviors(texts: Mapping[str, str]) -> BehaviorSet:
         node = nodes.parse(text.encode("utf-8", "surrogateescape"), path, problems)
         if node:
             documents.append(_Document(Reading(path, []), node, Path(path).stem))
-    behaviors = _behaviors(documents, not problems, {})
+    behaviors = _behaviors(documents, not problems, {}, True)
     problems += [problem for each in documents for problem in each.reading.problems]
     if problems:
         raise InputError(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column)))
@@ -127,7 +129,9 @@ def _read(path: str, uid: int, environ: Mapping[str, str], problems: list[Proble
     return _Document(Reading(path, []), node, Path(path).stem)
 
 
-def _behaviors(documents: list[_Document], whole: bool, switched: Mapping[str, bool]) -> list[Behavior]:
+def _behaviors(
+    documents: list[_Document], whole: bool, switched: Mapping[str, bool], with_activities: bool
+) -> list[Behavior]:
     """Operations first, because the activities' triggers are their verbs."""
     operations: list[_Document] = []
     activities: list[_Document] = []
@@ -135,7 +139,10 @@ def _behaviors(documents: list[_Document], whole: bool, switched: Mapping[str, b
         layer = each.node.value.get("layer") if isinstance(each.node.value, dict) else None
         (activities if layer is not None and layer.text == "activity" else operations).append(each)
     read = [_behavior(each, Alphabet(), switched) for each in operations]
-    alphabet = _alphabet([behavior for behavior in read if behavior], whole and None not in read)
+    complete = whole and with_activities and None not in read
+    alphabet = _alphabet([behavior for behavior in read if behavior], complete)
+    if not with_activities:
+        switched = {**switched, **{each.stem: False for each in activities}}
     read += [_behavior(each, alphabet, switched) for each in activities]
     behaviors = [behavior for behavior in read if behavior]
     _unique(behaviors, documents)

@@ -2,13 +2,14 @@
 """The ecs format: Elastic Common Schema 8, one JSON object per line; what ECS has no field for is under `panorama`.
 
 Rename and link have their new name in `file.*`, the old one in `panorama.original_path`. `event.kind` is alert for a
-behavior of severity warning or worse, else event. `event.id` is the same for a line that came twice.
+behavior of severity warning or worse, else event; its category and type are for an activity those of all its
+operations. `event.id` is the same for a line that came twice.
 """
 
 from __future__ import annotations
 
 from .. import __version__
-from .classes import deed_of
+from .classes import Deed, deed_of
 from .context import Context, utc_stamp
 from .facts import Facts
 from .line import Line
@@ -56,11 +57,17 @@ def _completed(record: Record, facts: Facts) -> Record:
     event["module"] = "panorama"
     event["dataset"] = f"panorama.{line.layer}"
     event["kind"] = "alert" if line.severity in ALERTS and line.layer != "panorama" else "event"
-    if facts.event is None:
-        event["type"] = ["info"]
+    if deeds := _deeds(facts):
+        event["category"] = list(dict.fromkeys([deed.category for deed in deeds]))
+        event["type"] = list(dict.fromkeys([word for deed in deeds for word in deed.types]))
     else:
-        deed = deed_of(line.verb, facts.event)
-        event["category"], event["type"] = [deed.category], deed.types
+        event["type"] = ["info"]
     if "threat" in record:
         record["threat"]["framework"] = "MITRE ATT&CK"
     return record
+
+
+def _deeds(facts: Facts) -> list[Deed]:
+    """What was done, each thing once or more often."""
+    done = [deed_of(each.verb, each.events[-1]) for each in facts.line.operations if each.events]
+    return done or ([deed_of(facts.line.verb, facts.event)] if facts.event else [])

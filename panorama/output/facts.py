@@ -156,6 +156,8 @@ class Ends:
         elif "listen" in event.triggers or "bind" in event.triggers:
             self.direction = ""
             self.source, self.destination = None, event.local
+        elif "exec" in event.triggers:  # the program was started at a connection that may have begun at either end
+            self.direction = ""
 
     @property
     def family(self) -> str:

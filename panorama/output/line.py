@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..event import Address, Event, File, Login, Process
+from ..event import Address, Event, File, Login, Process, ProcessKey
 
 __all__ = ["MOST_OPERATIONS", "SEVERITIES", "Gathered", "Line", "Part"]
 
@@ -54,6 +54,7 @@ class Line:
     operations: list[Line] = field(default_factory=list)
     operation_count: int = 0
     login: Login | None = None  # of the process
+    within: ProcessKey | None = field(default=None, compare=False)  # whose activity is sure to tell of this operation
     sequence: int = 0  # counts the lines of this host; 0: not numbered
     repeated: int = 0  # so many times more happened what the line before says; 0: this line says something itself
     previous: int | None = None  # sequence of the line before it in the same sink, where that is not sequence - 1

@@ -6,7 +6,8 @@ A file is `name:inode`: the name quoted if need be, then, outside of any quotes,
 behind the quotes is ours. The new name of a rename or link is the name alone if it stayed in its directory, and the
 absolute path if it did not; a path that lost its beginning starts with `.../`. A file marked "given" is written like
 any other, because the name is the one the program used; json tells. What a machine gathered is the first three, files
-by their names alone, `and N more`; if it is one thing, that thing.
+by their names alone, `and N more`; if it is one thing, that thing. A field that ends in `.path` or `.paths` is written
+with whole paths.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def address_text(address: Address) -> str:
     return quote(address.host, always=address.host[0] not in "/@")
 
 
-def gathered_text(gathered: Gathered) -> str:
+def gathered_text(gathered: Gathered, paths: bool = False) -> str:
     """`a b c and 47 more`; of one thing what it is by itself."""
-    if gathered.count == 1:
+    if gathered.count == 1 and not paths:
         return _value(gathered.values[0])
-    said = [_gathered(value) for value in gathered.values[:_MOST_GATHERED]]
+    said = [_path(value) if paths else _gathered(value) for value in gathered.values[:_MOST_GATHERED]]
     left = gathered.count - len(said)
     return " ".join([*said, f"{_AND} {left} more"] if left else said) or MISSING
 
@@ -100,7 +101,10 @@ def _text(line: Line, index: int) -> str:
         return _new_name(line, index, value)
     if part.field == "mode" and isinstance(value, int):
         return f"{value:04o}"
-    return gathered_text(value) if isinstance(value, Gathered) else _value(value)
+    whole = part.field.endswith((".path", ".paths"))
+    if isinstance(value, Gathered):
+        return gathered_text(value, whole)
+    return _path(value) if whole else _value(value)
 
 
 def _value(value: File | Address | str | int | bool | None) -> str:
@@ -113,6 +117,10 @@ def _value(value: File | Address | str | int | bool | None) -> str:
     if isinstance(value, str):
         return quote(value)
     return MISSING if value is None else str(value)
+
+
+def _path(value: File | Address | str | int | bool | None) -> str:
+    return f"{quote(value.path)}{_mark(value)}" if isinstance(value, File) else _value(value)
 
 
 def _gathered(value: File | Address | str | int) -> str:

@@ -72,6 +72,7 @@ def _completed(record: Record, facts: Facts) -> Record:
     if number == OCSF_CLASSES["process"] and "actor" in record:
         record["process"] = record["actor"]["process"]
         record["actor"] = record["actor"] | {"process": record["process"]["parent_process"]}
+        _unmap(record, *_EVIDENCE)
     elif number == _FINDING:
         _make_finding(record, facts)
     return record
@@ -98,5 +99,10 @@ def _make_finding(record: Record, facts: Facts) -> None:
     evidence = {key: record.pop(key) for key in _EVIDENCE if key in record}
     if evidence:
         record["evidences"] = [evidence]
+    _unmap(record, "file_result", "traffic", "exit_code")
+
+
+def _unmap(record: Record, *keys: str) -> None:
+    """These have no place in the record's class."""
     ours = record.setdefault("unmapped", {})
-    ours |= {key: record.pop(key) for key in ("file_result", "traffic", "exit_code") if key in record}
+    ours |= {key: record.pop(key) for key in keys if key in record}

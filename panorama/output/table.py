@@ -216,7 +216,7 @@ _ENDS = Section("A connection, seen from the network", attrgetter("ends"), (
           "destination.bytes", "out", "traffic.bytes_in"),
     Field("IP version", "ip_version", "inet, inet6", "4 or 6", lambda e: {"inet": 4, "inet6": 6}.get(e.family),
           "network.type", "", "connection_info.protocol_ver_id"),
-    Field("direction", "direction", "except listen", "who began: this host (egress) or the other (ingress)",
+    Field("direction", "direction", "except listen, exec", "who began: this host (egress) or the other (ingress)",
           attrgetter("direction"), "network.direction", "deviceDirection"),
     Field("direction (ocsf)", "direction", "always", "1 inbound, 2 outbound, 0 unknown",
           lambda e: e.direction or "unknown", "", "", "connection_info.direction_id"),

@@ -2,7 +2,7 @@
 """What a running service says of itself, as data for scripts and as text for people.
 
 Times are seconds since 1970, durations seconds, sizes bytes, counts since the start. Syscalls are counted by trigger;
-what is on its way or in an open session is seen already, but not yet accounted for. Keys are added, never changed.
+what is seen and nowhere else is under way, see tally.py. Keys are added, never changed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..sinks import Sink
 from ..sinks.shipping import Shipped
+from ..tally import Tally
 from .delivery import Stream
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Facts = dict[str, Any]
 
 def status(started: float, loop: Loop) -> Facts:
     """The facts, ready for JSON; `started` in s since 1970."""
-    program, delivery, tally = loop.loaded.program, loop.delivery, loop.sums()
+    program, delivery, tally, engine = loop.loaded.program, loop.delivery, loop.sums(), loop.pipeline.engine
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -47,14 +48,17 @@ def status(started: float, loop: Loop) -> Facts:
             "in_lines": tally.in_lines,
             "ignored": tally.ignored,
             "unexplained": tally.unexplained,
+            "in_machines": tally.waiting,
         },
+        "machines": len(engine),
+        "operations": {"held": len(engine.holding), "early": tally.early},
         "lines": tally.lines,
         "sequence": delivery.sequence,
         "losses": {
             "lost": tally.lost,
             "held_back": tally.held,
             "undecodable": tally.skipped,
-            "machines_evicted": loop.pipeline.engine.evicted,
+            "machines_evicted": engine.evicted,
             "lines_dropped": sum(sink.dropped for sink in delivery.sinks),
         },
         "sinks": [_sink(stream, stream.sink) for stream in delivery.streams if stream.sink],
@@ -78,28 +82,42 @@ def _sink(stream: Stream, sink: Sink) -> Facts:
 
 def rendered(facts: Mapping[str, Any]) -> str:
     """The same for people."""
-    behaviors, events, losses = facts["behaviors"], facts["events"], facts["losses"]
+    behaviors, losses, operations = facts["behaviors"], facts["losses"], facts["operations"]
     off = f"; off: {', '.join(behaviors['off'])}" if behaviors["off"] else ""
-    seen = sum(events["seen"].values())
+    sums = _sums(facts)
     told = [
         ("", f"panorama {facts['version']}, process {facts['pid']}, running for {_duration(facts['uptime'])}"),
         ("behaviors", f"{', '.join(behaviors['loaded'])}{off}"),
         ("digest", behaviors["digest"]),
         ("tracepoints", str(facts["tracepoints"])),
-        ("events", f"{seen} seen: {_counts(events['seen'])}"),
         ("lines", f"{facts['lines']}, the last one has sequence {facts['sequence']}"),
-        ("held back", _counts(losses["held_back"]) or "none"),
-        ("lost", _counts(losses["lost"]) or "none"),
+        ("machines", f"{facts['machines']} alive, holding {operations['held']} operations back"),
+        ("events", sums.equation()),
+        *sums.rows(),
     ]
     told += [
-        (name.replace("_", " "), str(losses[name]))
-        for name in ("undecodable", "machines_evicted", "lines_dropped")
-        if losses[name]
+        (name.replace("_", " "), str(losses[name])) for name in ("machines_evicted", "lines_dropped") if losses[name]
     ]
     told += [("sink", _sink_text(sink)) for sink in facts["sinks"]]
     if facts["store"]:
         told.append(("state", facts["store"]))
     return "\n".join(f"{name:12} {text}".strip() if name else text for name, text in told)
+
+
+def _sums(facts: Mapping[str, Any]) -> Tally:
+    events, losses = facts["events"], facts["losses"]
+    return Tally(
+        seen=events["seen"],
+        in_lines=events["in_lines"],
+        ignored=events["ignored"],
+        unexplained=events["unexplained"],
+        held=losses["held_back"],
+        lost=losses["lost"],
+        waiting=events["in_machines"],
+        so_far=True,
+        early=facts["operations"]["early"],
+        skipped=losses["undecodable"],
+    )
 
 
 def _sink_text(sink: Mapping[str, Any]) -> str:
@@ -113,10 +131,6 @@ def _sink_text(sink: Mapping[str, Any]) -> str:
     if sink.get("refused"):
         text += f" ({sink['refused']} of them refused: {sink['refusal']})"
     return text + (f"; {sink['trouble']}" if sink["trouble"] else "")
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda item: -item[1]) if n)
 
 
 def _duration(seconds: float) -> str:

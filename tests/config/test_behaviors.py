@@ -90,8 +90,19 @@ def test_a_sink_for_activities_gets_nothing_where_none_are_written(tmp_path: Pat
     sinks = "sinks: {a: {type: syslog, filter: {layer: activity}}}\n"
     assert "clearing" in on(loaded(configured(tmp_path, more=sinks)))
     assert refused(configured(tmp_path, more=f"log: operations\n{sinks}")) == [
-        f"{tmp_path}/panorama.yaml:3:43: the filter of 'a' lets nothing through: no behavior that is on fits it"
+        f"{tmp_path}/panorama.yaml:3:43: the filter of 'a' lets nothing through: no behavior that is on fits it;"
+        " log: operations leaves activities out"
     ]
+
+
+def test_activities_that_are_not_written_need_no_verbs(tmp_path: Path, shipped: Path) -> None:
+    """A site that has other words for what is done can do without the shipped activities."""
+    path = behavior(tmp_path / "site", "clearing", "remove", "clear", body=ACTIVITY)
+    behavior(tmp_path / "site", "removal", "unlink", "erase")
+    assert refused(configured(tmp_path)) == [
+        f"{path}:7:13: no operation emits the verb 'remove'; there are erase, exec, exit, read, timeout"
+    ]
+    assert sorted(on(loaded(configured(tmp_path, more="log: operations\n")))) == ["reading", "removal"]
 
 
 def test_what_the_command_line_names_has_to_be_there(tmp_path: Path, shipped: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ from panorama.demand import demand_of
 from panorama.errors import CannotSense
 from panorama.event import Event, File, Loss
 from panorama.ignore import load_ignore
-from panorama.machines.compiler import compile_behaviors
+from panorama.machines.compiler import Program, compile_behaviors
 from panorama.machines.spec import load_behaviors
-from panorama.output.line import Line, Part
+from panorama.output.line import Gathered, Line, Part
 from panorama.output.objects import object_text
 from panorama.paths import BEHAVIORS
 from panorama.pipeline import Pipeline
@@ -53,29 +54,34 @@ class Told:
 
 def words(line: Line) -> str:
     """The line without time, ids and inodes."""
-    parts = tuple(
-        Part(part.field, File(part.value.path, mark=part.value.mark))
-        if isinstance(part, Part) and isinstance(part.value, File)
-        else part
-        for part in line.object
-    )
+    parts = tuple(Part(part.field, _plain(part.value)) if isinstance(part, Part) else part for part in line.object)
     bare = Line(line.time, line.process, line.verb, parts, line.behavior, events=line.events)
     return f"{line.process.command} {line.verb} {object_text(bare)}".rstrip()
 
 
-class Watcher:
-    """The session's sensor, and a way to run something under it."""
+def _plain(value: Any) -> Any:
+    if isinstance(value, Gathered):
+        return Gathered(tuple(map(_plain, value.values)), value.count)
+    return File(value.path, mark=value.mark) if isinstance(value, File) else value
 
-    def __init__(self, loaded: Loaded, sensor: Sensor) -> None:
+
+class Watcher:
+    """A sensor for a set of behaviors, and a way to run something under it. `log` is what `run` tells."""
+
+    def __init__(self, loaded: Loaded, operations: Program, sensor: Sensor, log: str) -> None:
         self.loaded = loaded
         self.sensor = sensor
+        self._operations = operations
+        self._log = log
 
     def run(
-        self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1, log: str = "operations"
+        self, script: str, cwd: Path, also: tuple[int, ...] = (), settle: float = 0.1, log: str | None = None
     ) -> Told:
         """Runs a script in bash under watch until it and its descendants have ended, and what `also` did meanwhile."""
         told = Told()
-        pipeline = Pipeline(self.loaded.program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append, log=log)
+        log = log or self._log
+        program = self._operations if log == "operations" else self.loaded.program
+        pipeline = Pipeline(program, load_ignore(BEHAVIORS / "ignore.yaml"), told.lines.append, log=log)
         self.drain()
         gate, opener = os.pipe()
         begun, begins = os.pipe()  # the shell says that it is one: its own exec is over before it is followed
@@ -135,12 +141,13 @@ class Watcher:
         return len(items)
 
 
-def open_sensor(behaviors: list[Path], enable: tuple[str, ...] = ()) -> Watcher:
+def open_sensor(behaviors: list[Path], log: str = "all") -> Watcher:
     program = compile_behaviors(load_behaviors(behaviors))
+    operations = compile_behaviors(load_behaviors(behaviors, activities=False))
     rules = load_ignore(BEHAVIORS / "ignore.yaml")
     sensor = Sensor(demand_of(program, rules), lambda event: rules.match(event) is not None, follow=True)
     sensor.start()
-    return Watcher(Loaded(program, rules), sensor)
+    return Watcher(Loaded(program, rules), operations, sensor, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -154,7 +161,7 @@ def _able() -> None:
 
 @pytest.fixture(scope="session")
 def watcher() -> Iterator[Watcher]:
-    found = open_sensor([BEHAVIORS])
+    found = open_sensor([BEHAVIORS], "operations")
     yield found
     found.sensor.kernel.close()
 

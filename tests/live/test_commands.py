@@ -75,6 +75,22 @@ def sums(text: str) -> list[int]:
     return [lines, total, *parts]
 
 
+SO_FAR = re.compile(
+    r"panorama: (\d+) lines; (\d+) events = (\d+) in lines \+ (\d+) ignored \+ (\d+) unexplained"
+    r" \+ (\d+) held back \+ (\d+) lost \+ (\d+) in machines \+ (\d+) under way$",
+    re.MULTILINE,
+)
+
+
+def sums_so_far(text: str) -> list[list[int]]:
+    """The numbers of each equation that was printed on the way; all add up."""
+    found = [list(map(int, match.groups())) for match in SO_FAR.finditer(text)]
+    for _, total, *parts in found:
+        assert total == sum(parts), text
+        assert min(parts) >= 0, text
+    return found
+
+
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
@@ -309,6 +325,47 @@ def test_run_on_the_console_and_in_files(tmp_path: Path, full: Path, running: Ca
     assert files.splitlines() == run.out.splitlines()[1:]
     assert told_of[-1] == f"  sinks: {lines} lines not written"
     assert "Traceback" not in run.err
+
+
+@pytest.mark.parametrize("command", [("run", "-d"), ("record", "-o", "t.jsonl")])
+def test_sigusr1_has_the_sums_so_far_printed(
+    tmp_path: Path, running: Callable[..., Running], command: tuple[str, ...]
+) -> None:
+    """As often as it comes. A file that is open is under way, and accounted for later."""
+    run = running(*command)
+    with (tmp_path / "open").open("wb"):
+        touch(tmp_path / "f")
+        run.process.send_signal(signal.SIGUSR1)
+        until(lambda: len(sums_so_far(run.err)) == 1, "the sums")
+    touch(tmp_path / "g")
+    run.process.send_signal(signal.SIGUSR1)
+    until(lambda: len(sums_so_far(run.err)) == 2, "the sums again")
+    assert run.process.poll() is None
+    first, second = sums_so_far(run.err)
+    assert first[-1] > 0
+    assert first[1] < second[1]
+    assert re.search(r"^  unexplained  ", run.err, re.MULTILINE)
+    assert run.stop(signal.SIGINT) == 0
+    *_, last = SUMS.finditer(run.err)
+    assert int(last[2]) >= second[1]
+    sums(run.err)
+
+
+def test_sigusr1_reaches_watch_and_not_its_command(tmp_path: Path) -> None:
+    script = ": > ready; until [ -e go ]; do sleep 0.05; done; exit 3"
+    command = [PANORAMA, "watch", *OPERATIONS, "--", "sh", "-c", script]
+    said = tmp_path / "said"
+    with said.open("w") as err, subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=err) as process:
+        until((tmp_path / "ready").exists, "the command")
+        process.send_signal(signal.SIGUSR1)
+        try:
+            until(lambda: sums_so_far(said.read_text()), "the sums")
+        finally:
+            touch(tmp_path / "go")
+        assert process.wait(60) == 3
+    assert [line for line in words(said.read_text()) if "panorama" not in line and line[0] != " "] == [
+        "sh create ready"
+    ]
 
 
 def test_a_full_disk_is_said_by_watch_and_does_not_change_the_status(tmp_path: Path, full: Path) -> None:

@@ -132,6 +132,15 @@ def test_status_tells_what_runs_and_how_it_is(service: Callable[..., Service], t
     text = it.asked("status")
     assert text.stdout.startswith("panorama ")
     assert re.search(r"\nsink         log: \d+ lines, 0 waiting\n", text.stdout)
+    assert re.search(r"\nmachines     \d+ alive, holding 0 operations back\n", text.stdout)
+    equation = re.search(r"\nevents       (\d+) events = (.*) under way\n", text.stdout)
+    assert equation
+    assert int(equation[1]) == sum(map(int, re.findall(r"\d+", equation[2])))
+    assert re.search(r"\nignored      program-loading: (\d+ [a-z]+(, )?)+\n", text.stdout)
+    assert re.search(r"\nunexplained  (\d+ [a-z]+(, )?)+\n", text.stdout)
+    assert it.process
+    it.process.send_signal(signal.SIGUSR1)
+    until(lambda: re.search(r"^panorama: \d+ lines; \d+ events = .* under way$", it.err, re.MULTILINE), "the sums")
     assert it.stop() == 0
     gone = it.asked("status")
     assert (gone.returncode, gone.stdout) == (3, "")

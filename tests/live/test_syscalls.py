@@ -170,7 +170,7 @@ def test_syscalls_of_32_bit_programs_are_not_taken_for_others(
 ) -> None:
     """They have other numbers. So it is both ways to attach to syscalls, whichever this kernel needs."""
     monkeypatch.setattr(kernel, "_INTERRUPTS", marker)
-    watcher = open_sensor([BEHAVIORS])
+    watcher = open_sensor([BEHAVIORS], "operations")
     try:
         run = watcher.run(python(OTHER_NUMBERS), tmp_path)
     finally:

@@ -16,6 +16,7 @@ from panorama.machines.compiler import compile_behaviors
 from panorama.machines.spec import read_behaviors
 from panorama.output.line import Line
 from panorama.pipeline import Pipeline, sums_of
+from panorama.tally import Tally
 
 _RULES = [
     Rule("deep", "", paths=("/d/",)),
@@ -59,21 +60,21 @@ class _Kernel:
 def test_all_that_was_seen_is_somewhere_at_every_moment(
     texts: dict[str, str], stream: list[Event], rules: list[Rule], fates: list[str]
 ) -> None:
-    """In lines, ignored, unexplained, held back or lost; until the end also with machines that may yet say something."""
+    """In lines, ignored, unexplained, held back, lost, or, until the end, with machines that may yet say something."""
     kernel, lines = _Kernel(), list[Line]()
     pipeline = Pipeline(compile_behaviors(read_behaviors(texts)), IgnoreRules(rules), lines.append)
 
-    def elsewhere() -> dict[str, int]:
+    def so_far() -> Tally:
         sums = {"seen": dict(kernel.seen), "lost": dict(kernel.lost), "held": dict(kernel.held)}
-        return sums_of(pipeline, sums, 0).missing()
+        return sums_of(pipeline, sums, 0)
 
     for event, fate in zip(stream, fates, strict=False):
         pipeline.take([kernel.send(event, fate)])
-        assert elsewhere() == dict(pipeline.engine.accounts.held())
+        assert so_far().missing() == {}
     pipeline.advance(stream[-1].time + 5 * SECOND)
-    assert elsewhere() == dict(pipeline.engine.accounts.held())
+    assert so_far().missing() == {}
     pipeline.finish()
-    assert elsewhere() == {}
+    assert (so_far().missing(), so_far().waiting) == ({}, {})
     assert pipeline.lines == len(lines)
     gaps = sum(fate == "lost" for _, fate in zip(stream, fates, strict=False))
     assert pipeline.losses == gaps == sum(line.verb == "lost" for line in lines)

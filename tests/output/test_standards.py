@@ -21,6 +21,9 @@ BASH = replace(ALICE, command="bash", exe="/usr/bin/bash", parent_exe="/usr/sbin
 EXEC = read_line(
     verb="exec", object=(Part("exe", "/usr/bin/bash"),), process=BASH, events=[event(triggers=("exec",), file=None)]
 )
+SCRIPT = replace(  # at a connection
+    EXEC, events=[replace(connect_line("exec").events[0], file=File("/tmp/run", kind="file"), fd=0)]
+)
 LOST = notice(TIME, "lost", "5 events", process=ALICE)
 
 
@@ -163,6 +166,13 @@ def test_what_somebody_should_look_at_is_an_alert() -> None:
     assert data["threat"] == {"framework": "MITRE ATT&CK", "technique": {"id": ["T1560.001"]}}
 
 
+def test_ecs_files_an_activity_under_all_that_was_done() -> None:
+    operations = [read_line(), rename_line("/a", "/b"), connect_line(), read_line()]
+    data = ecs(read_line(layer="activity", verb="upload", operations=operations, operation_count=4))
+    assert data["event"]["category"] == ["file", "network"]
+    assert data["event"]["type"] == ["access", "change", "connection", "start"]
+
+
 def test_notices_are_of_no_category() -> None:
     data = ecs(LOST)
     assert data["message"] == "scp lost 5 events"
@@ -219,6 +229,7 @@ def missing(node: Any, name: str = "") -> list[str]:
         read_line(),
         rename_line("/a", "/b"),
         EXEC,
+        SCRIPT,
         read_line(verb="exit", events=[event(triggers=("exit",), file=None)]),
         connect_line(),
         connect_line("accept", "inet6"),
@@ -249,6 +260,19 @@ def test_ocsf_of_a_program_that_was_started_has_the_parent_as_the_actor() -> Non
         "cmd_line": "sshd -D",
     }  # fmt: skip
     assert data["actor"]["user"] == {"name": "alice", "uid": "1000"}
+
+
+def test_a_script_at_a_connection_has_both_and_nobody_knows_who_began() -> None:
+    """OCSF's class of processes has no attributes for them, beside the process's own file."""
+    data, mapped = ocsf(SCRIPT), ("file", "src_endpoint", "dst_endpoint", "connection_info")
+    assert not data.keys() & set(mapped)
+    file, source, destination, connection = (data["unmapped"][key] for key in mapped)
+    assert (file["path"], data["process"]["file"]["path"]) == ("/tmp/run", "/usr/bin/bash")
+    assert (source["port"], destination["port"], connection["direction_id"]) == (43716, 22, 0)
+    record = ecs(SCRIPT)
+    assert (record["file"]["path"], record["process"]["executable"]) == ("/tmp/run", "/usr/bin/bash")
+    assert (record["source"]["port"], record["destination"]["port"]) == (43716, 22)
+    assert "direction" not in record["network"]
 
 
 def test_ocsf_of_an_activity_is_a_finding_with_its_last_operation_as_evidence() -> None:

@@ -6,14 +6,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from panorama.cli import parsers
 from panorama.machines.document import KEYS
+from panorama.machines.spec import IGNORE_RULES, read_behaviors
 from panorama.machines.transition import TRANSITION_KEYS
 from panorama.output.line import SEVERITIES
+from panorama.paths import BEHAVIORS
 from panorama.vocabulary import FIELDS, LAYERS, SCOPES, TRIGGERS
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
@@ -45,6 +48,17 @@ def test_panorama_behavior_7_has_every_key_trigger_and_field() -> None:
     assert {*KEYS, *TRANSITION_KEYS, *TRIGGERS, *FIELDS} <= entries(page.stdout)
     for word in (*LAYERS, *SCOPES, *SEVERITIES):
         assert f"_{word}_" in page.stdout, word
+
+
+def test_the_examples_of_panorama_behavior_7_are_behaviors() -> None:
+    page = (PACKAGING / "man/panorama-behavior.7.scd").read_text()
+    texts = {path.name: path.read_text() for path in BEHAVIORS.glob("*.yaml") if path.name != IGNORE_RULES}
+    found = re.findall(r"^\t# (\w+\.yaml)\+\+\n((?:\t.*\n)+)", page, re.MULTILINE)
+    for name, lines in found:
+        text = re.sub(r"\+\+$", "", textwrap.dedent(lines), flags=re.MULTILINE)
+        texts[name] = re.sub(r"\\(.)", r"\1", text)
+    names = {behavior.name for behavior in read_behaviors(texts)}
+    assert {"hostkey", "pack"} == {name.removesuffix(".yaml") for name, _ in found} <= names
 
 
 @pytest.fixture(scope="module")
