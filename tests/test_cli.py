@@ -34,6 +34,7 @@ NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which needs root")
 
+REPLAY = ("replay", "--log", "operations")
 ALICE = Process(42, 7, 1, user="alice", command="cat", exe="/usr/bin/cat")
 NOW = 1_775_148_747_000_000_000
 
@@ -90,8 +91,9 @@ def trace(public: Path) -> Path:
 
 
 def expected(name: str, debug: bool = False) -> bytes:
-    """The lines by the Python interface."""
-    loaded = Loaded(compile_behaviors(load_behaviors([BEHAVIORS])), load_ignore(BEHAVIORS / "ignore.yaml"))
+    """The lines of operations, by the Python interface."""
+    operations = load_behaviors([BEHAVIORS], activities=False)
+    loaded = Loaded(compile_behaviors(operations), load_ignore(BEHAVIORS / "ignore.yaml"))
     make = formatter(name, Context(host="ep1", boot_id="b1", debug=debug))
     lines: list[Line] = []
     pipeline = Pipeline(loaded.program, loaded.rules, lines.append)
@@ -195,7 +197,7 @@ def test_root_obeys_no_spec_that_others_can_write(public: Path, mode: int, bette
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_replay_gives_the_lines_of_the_python_interface(trace: Path, name: str) -> None:
-    found = panorama("replay", "--format", name, trace)
+    found = panorama(*REPLAY, "--format", name, trace)
     assert (found.returncode, found.stderr) == (0, b"")
     assert found.stdout == expected(name)
     if name == "json":
@@ -203,12 +205,12 @@ def test_a_replay_gives_the_lines_of_the_python_interface(trace: Path, name: str
 
 
 def test_a_replay_with_states_has_a_header(trace: Path) -> None:
-    found = panorama("replay", "-d", trace)
+    found = panorama(*REPLAY, "-d", trace)
     assert found.stdout == b"%-26s PPID PID USER COMMAND VERB OBJECT\n" % b"TIME" + expected("text", debug=True)
 
 
 def test_a_file_name_does_not_reach_the_terminal(trace: Path) -> None:
-    found = panorama("replay", trace).stdout
+    found = panorama(*REPLAY, trace).stdout
     assert b"\x1b" not in found
     assert b"\xff" not in found
     assert found.count(b"\n") == 3
@@ -217,14 +219,14 @@ def test_a_file_name_does_not_reach_the_terminal(trace: Path) -> None:
 def test_a_replay_reads_standard_input_and_gzip(trace: Path) -> None:
     packed = trace.with_suffix(".gz")
     packed.write_bytes(gzip.compress(trace.read_bytes()))
-    piped = panorama("replay", "-", data=trace.read_bytes())
+    piped = panorama(*REPLAY, "-", data=trace.read_bytes())
     assert (piped.returncode, piped.stdout) == (0, expected("text"))
-    assert panorama("replay", packed).stdout == expected("text")
-    assert panorama("replay", trace, packed).stdout == expected("text") * 2
+    assert panorama(*REPLAY, packed).stdout == expected("text")
+    assert panorama(*REPLAY, trace, packed).stdout == expected("text") * 2
 
 
 def test_the_sums_of_a_replay_add_up(trace: Path) -> None:
-    said = panorama("replay", "--sums", trace).stderr.decode().splitlines()
+    said = panorama(*REPLAY, "--sums", trace).stderr.decode().splitlines()
     assert said[0] == "panorama: 3 lines; 15 events = 10 in lines + 3 ignored + 2 unexplained + 0 held back + 0 lost"
     assert any(re.match(r"  ignored +program-loading: ", line) for line in said)
 
@@ -233,7 +235,7 @@ def test_a_damaged_line_is_named_and_the_rest_replayed(trace: Path) -> None:
     lines = trace.read_bytes().splitlines(keepends=True)
     damaged = trace.with_name("damaged.jsonl")
     damaged.write_bytes(b"".join([*lines[:3], b'{"event": [oops\n', *lines[3:]]))
-    found = panorama("replay", damaged)
+    found = panorama(*REPLAY, damaged)
     assert (found.returncode, found.stdout) == (1, expected("text"))
     assert re.fullmatch(rf"panorama: {damaged}:4:12: not JSON: .*; skipped\n", found.stderr.decode())
 
@@ -258,7 +260,7 @@ def test_who_closes_the_pipe_is_not_told(trace: Path) -> None:
 
 @as_root
 def test_a_replay_needs_no_root(trace: Path) -> None:
-    found = panorama("replay", trace, user=NOBODY)
+    found = panorama(*REPLAY, trace, user=NOBODY)
     assert (found.returncode, found.stdout, found.stderr) == (0, expected("text"), b"")
 
 

@@ -238,8 +238,8 @@ SCENES = {
     ),
     "long-copy": Scene(
         "a copy that takes longer than the limit (`--long-open 1`) and is told of in between",
-        "python3 -IS copy.py",
-        "head -c 1000000 /dev/zero > a; cat > copy.py <<'.'\n"
+        "./tool -IS copy.py",
+        "head -c 1000000 /dev/zero > a; cp /usr/bin/python3 tool; cat > copy.py <<'.'\n"
         'import time\na = open("a", "rb", 0)\nb = open("b", "wb", 0)\nwhile data := a.read(100000):\n    b.write(data)\n'
         "    time.sleep(0.3)\n.",
         options=("--long-open", "1"),

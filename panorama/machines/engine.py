@@ -75,7 +75,7 @@ class Engine:
     def feed(self, event: Event) -> list[Line]:
         """The lines that this event completes, after those of the timeouts that ran out before it."""
         time, triggers, scene, operations = event.time, event.triggers, self._scene, self._operations
-        if time >= self.next_due:
+        if time >= operations.machines.next_due or time >= self._activities.machines.next_due:
             self._run_out(time)
         elif time > scene.now:
             scene.now = time

@@ -12,14 +12,20 @@ from re import Pattern
 
 __all__ = ["path_glob", "text_glob"]
 
-
-def text_glob(glob: str) -> Pattern[str]:
-    """For fullmatch with any text."""
-    return re.compile(_run(glob, any_one=".", end=r"\Z"), re.DOTALL)
+_END = r"\Z"
 
 
-def path_glob(glob: str) -> Pattern[str]:
-    """For fullmatch with an absolute path."""
+def text_glob(*globs: str) -> Pattern[str]:
+    """For fullmatch with any text, by any of the globs."""
+    return re.compile("|".join(f"(?:{_run(glob, any_one='.', end=_END)})" for glob in globs), re.DOTALL)
+
+
+def path_glob(*globs: str) -> Pattern[str]:
+    """For fullmatch with an absolute path, by any of the globs."""
+    return re.compile("|".join(f"(?:{_path(glob)})" for glob in globs), re.DOTALL)
+
+
+def _path(glob: str) -> str:
     runs: list[list[str]] = [[]]  # what stands between **
     for component in glob.removeprefix("/").split("/"):
         if component == "**":
@@ -28,14 +34,14 @@ def path_glob(glob: str) -> Pattern[str]:
             runs[-1].append(_run(component, any_one="[^/]", end="(?=/|\\Z)"))
     first, *rest = ["/".join(run) for run in runs]
     if not rest:
-        return re.compile(f"/{first}", re.DOTALL)
+        return f"/{first}"
     pattern = f"/{first}/" if first else "/"
     for run in rest[:-1]:
         # the first place where a run fits is as good as any later one, so there is no way back into (?>...)
         pattern += f"(?>(?:[^/]+/)*?{run}/)" if run else ""
     last = rest[-1]
     pattern += f"(?:[^/]+/)*{last}" if last else ".+"
-    return re.compile(pattern, re.DOTALL)
+    return pattern
 
 
 def _run(glob: str, any_one: str, end: str) -> str:

@@ -21,48 +21,69 @@ __all__ = ["Lineage", "Node"]
 _MOST_LIVING = 16384
 _MOST_ENDED = 1024
 _MOST_ABOVE = 32
+_HIGHEST = 4096  # generations, of which most have ended by then
 _MOST_BORN = 4096  # children of which nothing was seen but that they were made
 
 
 class Node:
-    """One process as it was seen last. `routes` is for routing.py: what it found out about the ancestors."""
+    """One process as it was seen last. `known` is for others: what follows from it and its ancestors, until they change."""
 
     __slots__ = (
-        "daemon",
-        "epoch",
-        "fertile",
-        "living",
-        "login",
-        "offers",
-        "parent",
-        "peer",
-        "process",
-        "routes",
+        *("children", "daemon", "height", "known", "living", "login", "offers", "parent", "peer", "process"),
         "unseen",
     )
 
-    def __init__(self, process: Process, parent: ProcessKey | None) -> None:
+    def __init__(self, process: Process, parent: Node | None = None) -> None:
         self.process = process
         self.parent = parent
+        self.children: dict[Node, None] = {}
+        self.height: int = parent.height + 1 if parent else 0
         self.login: Login | None = None
         self.offers: Login | None = None  # what its children belong to, if that is another
         self.daemon = ""  # the name of the program that took the login
         self.peer: Address | None = None
         self.living = True
         self.unseen = False  # known only as somebody's parent
-        self.fertile = False  # it is somebody's parent
-        self.epoch = -1  # of `routes`
-        self.routes: dict[tuple[object, str], Any] = {}
+        self.known: dict[Any, Any] = {}
+
+    def above(self) -> tuple[tuple[int, Node], ...]:
+        """The ancestors that live, nearest first, with how many generations up they are."""
+        found: tuple[tuple[int, Node], ...] | None = self.known.get("above")
+        if found is None:
+            nodes = enumerate(self._line(), 1)
+            found = self.known["above"] = tuple((generation, node) for generation, node in nodes if node.living)
+        return found
+
+    def exes(self) -> tuple[str, ...]:
+        """What the ancestors run, nearest first, also those that have ended."""
+        found: tuple[str, ...] | None = self.known.get("exes")
+        if found is None:
+            found = self.known["exes"] = tuple(node.process.exe for node in self._line())
+        return found
+
+    def _line(self) -> Iterator[Node]:
+        node = self.parent
+        for _ in range(_MOST_ABOVE):
+            if node is None:
+                return
+            yield node
+            node = node.parent
+
+    def changed(self) -> None:
+        """What was known of it, and of all below it, has to be found out again."""
+        nodes = [self]
+        for node in nodes:
+            node.known = {}
+            nodes += node.children
 
 
 class Lineage:
-    """Give it every event with `see` before the machines get it. `epoch` changes when ancestors do.
+    """Give it every event with `see` before the machines get it.
 
     With `ancestors` events are told what their process's ancestors run.
     """
 
     def __init__(self, ancestors: bool = False) -> None:
-        self.epoch = 0
         self._ancestors = ancestors
         self._nodes: dict[ProcessKey, Node] = {}
         self._ended: dict[ProcessKey, None] = {}
@@ -83,7 +104,7 @@ class Lineage:
             node.peer = event.remote
         event.login, event.peer = node.login, node.peer
         if self._ancestors:
-            event.ancestors = self.exes(node)
+            event.ancestors = node.exes()
         return node
 
     def get(self, key: ProcessKey) -> Node | None:
@@ -111,50 +132,32 @@ class Lineage:
         born = self._born
         self._born = {key: found for key, found in born.items() if process is not None and key[0] != process}
 
-    def exes(self, node: Node) -> tuple[str, ...]:
-        """What the ancestors run, nearest first, also those that have ended."""
-        found = []
-        for _ in range(_MOST_ABOVE):
-            above = self._nodes.get(node.parent) if node.parent else None
-            if above is None:
-                break
-            found.append(above.process.exe)
-            node = above
-        return tuple(found)
-
     def end(self, node: Node) -> None:
         """The process has ended; its children go on."""
         node.living = False
-        if node.fertile:
-            self.epoch += 1
+        if node.children:
+            node.changed()
+        elif node.parent:
+            node.parent.children.pop(node, None)
         self._ended[node.process.key] = None
         if len(self._ended) > _MOST_ENDED:
             self._forget(next(iter(self._ended)))
 
-    def ancestors(self, node: Node, depth: int) -> Iterator[tuple[int, Node]]:
-        """The living ones, nearest first, with how many generations up they are."""
-        for generation in range(1, depth + 1):
-            if node.parent is None:
-                return
-            above = self._nodes.get(node.parent)
-            if above is None:
-                if generation > 1:
-                    return
-                above = self._unseen(node.process)
-            node = above
-            if node.living:
-                yield generation, node
-
     def _add(self, process: Process) -> Node:
-        parent = (process.ppid, process.parent_start)
-        above, guessed = self._nodes.get(parent), self._nodes.get(process.key)
-        node = self._nodes[process.key] = Node(process, parent if process.ppid > 0 else None)
+        above, parent = None, (process.ppid, process.parent_start)
+        if process.ppid > 0:
+            above = self._nodes.get(parent) or self._guess(parent)
+        guessed = self._nodes.get(process.key)
         if guessed:
-            node.fertile = True
-            self.epoch += 1
+            node = guessed
+            node.process, node.unseen, node.parent = process, False, above
+            node.height = above.height + 1 if above else 0
+            node.changed()
+        else:
+            node = self._nodes[process.key] = Node(process, above if above and above.height < _HIGHEST else None)
         if above:
-            above.fertile = True
-            node.login, node.daemon = self._born.pop((parent, process.pid), _handed_on(above))
+            above.children[node] = None
+            node.login, node.daemon = self._born.pop((parent, process.pid), (above.offers or above.login, above.daemon))
             _name_user(node)
         if len(self._nodes) > _MOST_LIVING + _MOST_ENDED:
             self._forget(next(iter(self._nodes)))
@@ -162,31 +165,26 @@ class Lineage:
 
     def _changed(self, node: Node, process: Process) -> None:
         before, node.process = node.process, process
-        node.epoch = -1
-        if node.fertile:
-            self.epoch += 1
+        node.changed()
         if node.login and not node.login.user and (process.exe, process.uid) != (before.exe, before.uid):
             _name_user(node)
 
-    def _unseen(self, child: Process) -> Node:
+    def _guess(self, key: ProcessKey) -> Node:
         """The parent of a process, of which nothing but that is known."""
-        process = Process(pid=child.ppid, start=child.parent_start)
-        node = self._nodes[process.key] = Node(process, None)
-        node.fertile = node.unseen = True
+        node = self._nodes[key] = Node(Process(*key))
+        node.unseen = True
         return node
 
     def _bear(self, node: Node, child: int) -> None:
-        self._born[node.process.key, child] = _handed_on(node)
+        self._born[node.process.key, child] = (node.offers or node.login, node.daemon)
         if len(self._born) > _MOST_BORN:
             del self._born[next(iter(self._born))]
 
     def _forget(self, key: ProcessKey) -> None:
-        self._nodes.pop(key, None)
+        node = self._nodes.pop(key, None)
         self._ended.pop(key, None)
-
-
-def _handed_on(node: Node) -> tuple[Login | None, str]:
-    return node.offers or node.login, node.daemon
+        if node and node.parent and not node.children:
+            node.parent.children.pop(node, None)
 
 
 def _name(process: Process) -> str:

@@ -253,8 +253,8 @@ class Oracle:
         """The nearest living one with a machine, else that matches; one never seen is known by its number only."""
         nearest = None
         for generation in range(max(each.depth for each in self._behaviors if each.enabled)):
-            key = self._parents.get(process.key, (process.ppid, process.parent_start) if generation == 0 else (0, 0))
-            if key[0] == 0 or (key not in self._seen and generation > 0):
+            key = self._parents.get(process.key, (0, 0))
+            if key[0] == 0:
                 break
             process = self._seen.get(key) or Process(pid=key[0], start=key[1])
             probe = Event((), 0, process, {})

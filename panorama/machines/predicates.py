@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -40,15 +40,7 @@ def predicate(condition: Condition) -> Predicate:
     kind = condition.kind
     others = [test for test in condition.tests if test.how != "field"]
     checks = [_check(kind, test) for test in others]
-    if len(checks) == 1:
-        check = checks[0]
-    elif all(test.how == "equal" for test in others) and kind in ("text", "number", "flag", "path"):
-        check = _one_of(kind, frozenset(test.value for test in others))
-    else:
-
-        def check(value: Any, saved: Saved) -> bool:
-            return any(each(value, saved) for each in checks)
-
+    check = checks[0] if len(checks) == 1 else _one_of(kind, others)
     if condition.field not in FIELDS:
         return _of_saved(condition, check)
     get = FIELDS[condition.field].get
@@ -74,10 +66,10 @@ def predicate(condition: Condition) -> Predicate:
 def _any(condition: Condition) -> Predicate:
     """The condition on a field of several paths: on any of them."""
     get = FIELDS[condition.field].get
-    checks = [_check("path", test) for test in condition.tests]
+    check = _one_of("path", condition.tests)
 
     def holds(event: Event, saved: Saved) -> bool:
-        return any(check(value, saved) for value in get(event) or () for check in checks)
+        return any(check(value, saved) for value in get(event) or ())
 
     return holds
 
@@ -110,10 +102,23 @@ def _path(value: File | str) -> str:
     return value.path if isinstance(value, File) else value
 
 
-def _one_of(kind: str, values: frozenset[Any]) -> _Check:
-    if kind == "path":
-        return lambda value, _: _path(value) in values
-    return lambda value, _: value in values
+def _one_of(kind: str, tests: Sequence[Test]) -> _Check:
+    """Whether any of the tests holds; equal ones, prefixes and globs are each asked at once."""
+    values = frozenset(test.value for test in tests if test.how == "equal")
+    prefixes = tuple(str(test.value) for test in tests if test.how == "prefix")
+    globs = [str(test.value) for test in tests if test.how == "glob"]
+    if kind in ("address", GATHERED) or len(values) + len(prefixes) + len(globs) < len(tests):
+        checks = [_check(kind, test) for test in tests]
+        return lambda value, saved: any(check(value, saved) for check in checks)
+    if kind not in ("path", "text") or not (prefixes or globs):
+        return (lambda value, _: _path(value) in values) if kind == "path" else (lambda value, _: value in values)
+    pattern = (path_glob if kind == "path" else text_glob)(*globs).fullmatch
+
+    def check(value: Any, _: Saved) -> bool:
+        text = _path(value) if kind == "path" else value
+        return text in values or text.startswith(prefixes) or (globs != [] and pattern(text) is not None)
+
+    return check
 
 
 def _check(kind: str, test: Test) -> _Check:

@@ -95,16 +95,19 @@ class Router:
 
     def _with_those_alive(
         self, beginning: Iterable[Listener], numbered: dict[int, Listener], own: _Own | None, event: Event
-    ) -> list[Listener]:
+    ) -> Iterable[Listener]:
         """Those that the event may start, and those that have a machine it may be for."""
-        found = {listener[0].number: listener for listener in beginning}
+        alive = []
         if own:
-            numbers = (key[0] for key in own) if len(own) < _MANY else numbered
-            found |= {number: numbered[number] for number in numbers if number in numbered}
+            alive = [key[0] for key in own if key[0] in numbered] if len(own) < _MANY else list(numbered)
         if self._anyones and event.file is not None and (shared := self._machines.of(ANYONE)):
             path = event.file.path
-            present = [number for number in self._anyones if (number, path) in shared]
-            found |= {number: numbered[number] for number in present if number in numbered}
+            alive += [number for number in self._anyones if (number, path) in shared and number in numbered]
+        if not alive:
+            return beginning
+        found = {listener[0].number: listener for listener in beginning}
+        for number in alive:
+            found[number] = numbered[number]
         return [found[number] for number in sorted(found)]
 
     def _above(self, way: str, event: Event) -> Iterator[Receiver]:
@@ -125,17 +128,14 @@ class Router:
 
     def _ancestors(self, way: str, process: Process) -> list[_Above]:
         """Those that are near enough for some behavior, nearest first."""
-        lineage = self._lineage
-        node = lineage.get(process.key)
+        node = self._lineage.get(process.key)
         if node is None:
             return []
-        if node.epoch != lineage.epoch:
-            node.epoch, node.routes = lineage.epoch, {}
-        found: list[_Above] | None = node.routes.get((self, way))
+        found: list[_Above] | None = node.known.get((self, way))
         if found is None:
-            above = list(lineage.ancestors(node, self._depth))
+            above = [each for each in node.above() if each[0] <= self._depth]
             descent = tuple((generation, self.select(each.process)) for generation, each in above)
-            found = node.routes[self, way] = [(above[place][1], *rest) for place, *rest in self._chain(way, descent)]
+            found = node.known[self, way] = [(above[place][1], *rest) for place, *rest in self._chain(way, descent)]
         return found
 
     def _chain(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> list[_Place]:
