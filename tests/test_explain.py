@@ -172,7 +172,7 @@ def test_every_line_of_every_trace_has_its_way(capfd: pytest.CaptureFixture[str]
                 assert step["dest"] == following["source"]
             for step in each["steps"]:
                 path, _, number = step["at"].rpartition(":")
-                assert Path(path).read_text().splitlines()[int(number) - 1].lstrip().startswith("- {trigger: ")
+                assert Path(path).read_text().splitlines()[int(number) - 1].lstrip().startswith("- ")
 
 
 def test_what_panorama_says_of_itself_has_no_way(explain: Explain) -> None:
