@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import execs, latency, memory, rate, replay, sinks, start, syscalls, work
+from . import activities, execs, latency, memory, rate, replay, sinks, start, syscalls, work
 from .bench import Bench, CannotMeasure, Missing
 from .machine import describe, disturbers
 from .report import Row, Section, store
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[Bench], Section]] = {
     "sinks": sinks.measure,
     "rate": rate.measure,
     "replay": replay.measure,
+    "activities": activities.measure,
     "latency": latency.measure,
 }
 

@@ -4,6 +4,7 @@
     python -m tests.bench.inside syscalls                the syscalls whose tracepoints the default behaviors need
     python -m tests.bench.inside sums WORD ...           the command `panorama WORD ...`, its sums as JSON
     python -m tests.bench.inside stages TRACE LOAD ...   seconds that each stage takes alone, on one CPU, as JSON
+    python -m tests.bench.inside machines TRACE [OPTION ...]  the state machines alone with these behaviors, and --log
 
 A stage that cannot be called any more as it is here gives its error instead of a number.
 """
@@ -18,10 +19,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from panorama.commands.options import Loaded, add_behavior_options, configured, loaded
+from panorama.commands.options import Loaded, add_behavior_options, add_log_option, configured, loaded
 from panorama.demand import demand_of
 from panorama.event import Event
 
@@ -30,17 +31,20 @@ from .bench import pin
 T = TypeVar("T")
 
 
-def _loaded() -> Loaded:
+def _loaded(options: Sequence[str] = ()) -> tuple[Loaded, str]:
+    """What these options of `panorama replay` load, and its `log`."""
     parser = argparse.ArgumentParser()
     add_behavior_options(parser)
-    return loaded(configured(parser.parse_args([])))
+    add_log_option(parser)
+    config = configured(parser.parse_args(options))
+    return loaded(config), config.log
 
 
 def syscalls() -> list[str]:
     from panorama.sensor.probes import needed
     from panorama.sensor.source import served, text
 
-    loaded = _loaded()
+    loaded, _ = _loaded()
     probes = needed(demand_of(loaded.program, loaded.rules).counted, served(text()), False)
     names = {
         probe.tracepoint.removeprefix("syscalls:sys_").partition("_")[2]
@@ -63,11 +67,11 @@ def sums(words: list[str]) -> int:
 
 
 class Stages:
-    """Each takes what the one before it gave."""
+    """Each takes what the one before it gave. `command` is the load, `options` say which behaviors."""
 
-    def __init__(self, trace: str, command: list[str]) -> None:
+    def __init__(self, trace: str, command: Sequence[str], options: Sequence[str] = ()) -> None:
         self._trace, self._command = trace, command
-        self._loaded = _loaded()
+        (self._loaded, self._log), self._loading = _timed(lambda: _loaded(options))
         self._items: list[Any] = []
         self._kept: list[Any] = []
         self._lines: list[Any] = []
@@ -82,6 +86,20 @@ class Stages:
                 told[stage.__name__] = {"error": f"{type(error).__name__}: {error}"}
         return told
 
+    def loaded(self) -> dict[str, Any]:
+        """The machines, and what loading them took."""
+        self.read()
+        self.rules()
+        records, calls, seconds = self.machines()
+        behaviors = sum(behavior.enabled for behavior in self._loaded.program.behaviors)
+        return {
+            "behaviors": behaviors,
+            "loading": self._loading,
+            "records": records,
+            "events": calls,
+            "seconds": seconds,
+        }
+
     def decode(self) -> tuple[int, int, float]:
         """Records as bytes, captured while the load ran, to Events."""
         from panorama.sensor.live import Sensor
@@ -90,7 +108,7 @@ class Stages:
         with sensor:
             sensor.start()
             raw: list[bytes] = []
-            with subprocess.Popen(self._command, stdout=subprocess.DEVNULL) as load:
+            with subprocess.Popen([*self._command], stdout=subprocess.DEVNULL) as load:
                 while load.poll() is None:
                     raw += sensor.kernel.records(0.02)
             raw += sensor.kernel.take()
@@ -113,7 +131,7 @@ class Stages:
     def machines(self) -> tuple[int, int, float]:
         from panorama.machines.engine import Engine
 
-        feed = Engine(self._loaded.program).feed
+        feed = Engine(self._loaded.program, hold=self._log == "activities").feed
 
         def run() -> list[Any]:
             lines = []
@@ -151,6 +169,10 @@ def main() -> int:
         return sums(rest)
     if word == "syscalls":
         print(json.dumps(syscalls()))
+    elif word == "machines":
+        trace, *options = rest
+        os.sched_setaffinity(0, {pin()})
+        print(json.dumps(Stages(trace, (), options).loaded()))
     else:
         trace, *command = rest
         os.sched_setaffinity(0, {pin()})

@@ -20,7 +20,7 @@ from .modes import last_line
 from .report import Row, Section
 from .stats import Figure
 
-__all__ = ["measure"]
+__all__ = ["measure", "multiply"]
 
 _WANTED = 300_000  # events a second
 _SPAN = 10**9  # ns from one repetition to the next
@@ -38,7 +38,7 @@ def measure(bench: Bench) -> Section:
     section = Section("How fast one core goes through events")
     folder = bench.folder("replay")
     trace = folder / "big.jsonl"
-    records, events = _multiply(trace, int(bench.pick(150_000, 20_000)))
+    records, events = multiply(trace, int(bench.pick(150_000, 20_000)))
     took = []
     for _ in range(bench.rounds):
         begin = time.perf_counter()
@@ -82,7 +82,7 @@ def _stages(bench: Bench, section: Section, trace: Path) -> None:
     section.note("kernel records: those of the generator's files, 8 syscalls in 4 records")
 
 
-def _multiply(path: Path, wanted: int) -> tuple[int, int]:
+def multiply(path: Path, wanted: int) -> tuple[int, int]:
     """Writes a trace of at least so many records; how many they are, and how many syscalls they tell of."""
     header: dict[str, Any] = {}
     scenes: list[dict[str, Any]] = []

@@ -13,14 +13,14 @@ from pathlib import Path
 from statistics import median
 
 from .auditd import Auditd, audit_set_aside, known
-from .bench import Bench, CannotMeasure, said
+from .bench import ROOT, Bench, CannotMeasure, said
 from .modes import Bare, Mode, Panorama
 from .processes import until
 from .report import Row, Section, at_most
 from .stats import Figure, paired, size
 from .syscalls import attached
 
-__all__ = ["measure"]
+__all__ = ["Work", "measure"]
 
 _FILES = 3200
 _FOLDERS = 40
@@ -31,9 +31,13 @@ _BYTES = 1 / 20  # of auditd's
 
 
 class Work:
-    """What is worked on, made once; `here` is a fresh folder for each time something is done."""
+    """What is worked on, made once; `here` is a fresh folder for each time something is done.
+
+    `under` is a command that runs the commands, and may be changed in between.
+    """
 
     def __init__(self, bench: Bench) -> None:
+        self.under: list[str | Path] = []
         self.made = bench.folder("work/made")
         self._requests = int(bench.pick(50_000, 10_000))
         self._units = int(bench.pick(_UNITS, 10))
@@ -62,17 +66,17 @@ class Work:
         )
 
     def untar(self, here: Path) -> float:
-        return _timed(["tar", "-xf", self.made / "tree.tar"], here)
+        return self.timed(["tar", "-xf", self.made / "tree.tar"], here)
 
     def read(self, _: Path) -> float:
-        return _timed(["sh", "-c", "find d* -type f -print0 | xargs -0 cat >/dev/null"], self.made / "tree")
+        return self.timed(["sh", "-c", "find d* -type f -print0 | xargs -0 cat >/dev/null"], self.made / "tree")
 
     def build(self, here: Path) -> float:
         shutil.copytree(self.made / "project", here / "project")
-        return _timed(["make", "-s", "-j1"], here / "project")
+        return self.timed(["make", "-s", "-j1"], here / "project")
 
     def clone(self, here: Path) -> float:
-        return _timed(["git", "clone", "-q", "--no-hardlinks", f"file://{self.made}/tree", "clone"], here)
+        return self.timed(["git", "clone", "-q", "--no-hardlinks", f"file://{self.made}/tree", "clone"], here)
 
     def redis(self, here: Path) -> float:
         """The server is a process of this watch, too. redis-check-rdb of redis-tools is it, under another name."""
@@ -84,10 +88,27 @@ class Work:
         )
         try:
             until("listening: redis-server", where.exists)
-            return _timed(["redis-benchmark", "-s", where, "-n", str(self._requests), "-t", "get", "-q"], here)
+            return self.timed(["redis-benchmark", "-s", where, "-n", str(self._requests), "-t", "get", "-q"], here)
         finally:
             server.terminate()
             server.wait()
+
+    def timed(self, command: Sequence[str | Path], folder: Path) -> float:
+        if self.under:
+            command = [*self.under, "env", "-C", folder, *command]
+        begin = time.perf_counter()
+        done = subprocess.run(
+            command,
+            cwd=ROOT if self.under else folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        took = time.perf_counter() - begin
+        if done.returncode:
+            raise CannotMeasure(f"{command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+        return took
 
     def everything(self) -> dict[str, tuple[Callable[[Path], float], str]]:
         """What is done: the function, and the reason why it cannot be done here, if there is one."""
@@ -102,15 +123,6 @@ class Work:
 
 def _lacks(program: str, package: str = "") -> str:
     return "" if shutil.which(program) else f"{program}: not installed; try: apt install {package or program}"
-
-
-def _timed(command: Sequence[str | Path], folder: Path) -> float:
-    begin = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    took = time.perf_counter() - begin
-    if done.returncode:
-        raise CannotMeasure(f"{command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
-    return took
 
 
 def measure(bench: Bench) -> Section:
