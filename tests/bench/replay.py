@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast one core goes through events: `panorama replay` of a big trace, and each of its stages alone.
 
-The trace is traces/, repeated: each time other processes, at a later time.
+The trace is traces/, one after the other, repeated: each time other processes, at a later time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .stats import Figure
 __all__ = ["measure", "multiply"]
 
 _WANTED = 300_000  # events a second
-_SPAN = 10**9  # ns from one repetition to the next
+_PAUSE = 10**9  # ns from one trace to the next
 _PIDS = 50_000  # those of one repetition
 _STAGES = {
     "decode": "kernel records to events",
@@ -86,31 +86,33 @@ def multiply(path: Path, wanted: int) -> tuple[int, int]:
     """Writes a trace of at least so many records; how many they are, and how many syscalls they tell of."""
     header: dict[str, Any] = {}
     scenes: list[dict[str, Any]] = []
-    number = 0
+    processes, length = 0, _PAUSE
     for source in sorted((ROOT / "traces").glob("*.jsonl*")):
         lines = list(_lines(source))
         header = header or lines[0]
-        first = min(line["time"] for line in lines if "time" in line)
+        times = [line["time"] for line in lines if "time" in line]
         numbers: dict[int, int] = {}
         for line in lines[1:]:
             if "process" in line:
                 if "event" not in line:
-                    number += 1
-                    numbers[line["process"]] = number
+                    processes += 1
+                    numbers[line["process"]] = processes
                 line["process"] = numbers[line["process"]]
-            if "event" in line or "process" in line:
-                scenes.append(_moved(line, {name: -first for name in ("time", "began") if name in line}))
+                scenes.append(_moved(line, dict.fromkeys(("time", "began"), length - min(times))))
+        length += max(times) - min(times) + _PAUSE
     records = events = turn = 0
     with open(path, "w", encoding="ascii") as file:
         print(json.dumps(header), file=file)
         while records < wanted:
-            shift = 10**18 + turn * _SPAN
+            shift = 10**18 + turn * length
             for line in scenes:
-                by = {"process": turn * number} | dict.fromkeys(("time", "began"), shift)
-                by |= dict.fromkeys(("start", "parent_start"), turn * _SPAN)
+                by = {"process": turn * processes} | dict.fromkeys(("time", "began"), shift)
+                by |= dict.fromkeys(("start", "parent_start"), turn * length)
                 by |= dict.fromkeys(("pid", "ppid", "child"), turn * _PIDS)
+                if "event" in line:
+                    records += 1
+                    line["number"] = records
                 print(json.dumps(_moved(line, by), separators=(",", ":")), file=file)
-                records += "event" in line
                 events += sum(line.get("calls", {}).values())
             turn += 1
     return records, events
