@@ -12,7 +12,7 @@ What is the same for all processes of a kind, or of a descent, is worked out onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -58,7 +58,8 @@ class Router:
 
     def __init__(self, layer: Layer, lineage: Lineage, machines: Machines, everybody: bool = False) -> None:
         self.select = Selector(layer)
-        self._routes = layer.routes
+        ways = [way for way in layer.routes if way.startswith("child.")]
+        self._below = {way.removeprefix("child."): way for way in ways}
         self._lineage = lineage
         self._machines = machines
         self._everybody = everybody
@@ -78,14 +79,16 @@ class Router:
             if own or self._anyones:
                 listeners = self._with_those_alive(listeners, numbered, own, event)
             found = [(table, number, process) for table, number in listeners]
-        if f"child.{way}" in self._routes:
-            found += self._above(f"child.{way}", event)
-            found.sort(key=_place)
+        if (below := self._below.get(way)) and (above := self._ancestors(below, process)):
+            count = len(found)
+            self._add_those_above(found, above, event)
+            if len(found) > count:
+                found.sort(key=_place)
         return found
 
     def above(self, process: Process) -> list[tuple[Process, Iterable[int]]]:
         """The ancestors that listen to a process, with the numbers of the tables."""
-        ways = [way for way in self._routes if way.startswith("child.")]
+        ways = self._below.values()
         return [(node.process, numbered) for way in ways for node, _, numbered in self._ancestors(way, process)]
 
     def _beginning(self, starters: Starters | None, numbered: dict[int, Listener], event: Event) -> Iterable[Listener]:
@@ -110,32 +113,33 @@ class Router:
             found[number] = numbered[number]
         return [found[number] for number in sorted(found)]
 
-    def _above(self, way: str, event: Event) -> Iterator[Receiver]:
+    def _add_those_above(self, found: list[Receiver], above: list[_Above], event: Event) -> None:
         """For each behavior that listens to children one ancestor."""
-        ancestors = self._ancestors(way, event.process)
         served: set[int] = set()
-        for node, _, numbered in ancestors:
-            own = self._machines.of(node.process.key)
-            for number, _ in own or ():
-                if number in numbered and number not in served:
-                    served.add(number)
-                    yield (*numbered[number], node.process)
-        for node, starters, numbered in ancestors:
-            for table, number in self._beginning(starters, numbered, event):
-                if table.number not in served:
-                    served.add(table.number)
-                    yield (table, number, node.process)
+        for node, _, numbered in above:
+            if own := self._machines.of(node.key):
+                for number, _ in own:
+                    if number in numbered and number not in served:
+                        served.add(number)
+                        found.append((*numbered[number], node.process))
+        for node, starters, numbered in above:
+            for listener in self._beginning(starters, numbered, event):
+                if listener[0].number not in served:
+                    served.add(listener[0].number)
+                    found.append((*listener, node.process))
 
     def _ancestors(self, way: str, process: Process) -> list[_Above]:
-        """Those that are near enough for some behavior, nearest first."""
+        """Those near enough for some behavior, nearest first; the same for all children of a parent."""
         node = self._lineage.get(process.key)
-        if node is None:
+        parent = node.parent if node else None
+        if parent is None:
             return []
-        found: list[_Above] | None = node.known.get((self, way))
+        found: list[_Above] | None = parent.known.get((self, way))
         if found is None:
-            above = [each for each in node.above() if each[0] <= self._depth]
-            descent = tuple((generation, self.select(each.process)) for generation, each in above)
-            found = node.known[self, way] = [(above[place][1], *rest) for place, *rest in self._chain(way, descent)]
+            above = [(1, parent), *((generation + 1, each) for generation, each in parent.above())]
+            near = [each for each in above if each[0] <= self._depth and each[1].living]
+            descent = tuple((generation, self.select(each.process)) for generation, each in near)
+            found = parent.known[self, way] = [(near[place][1], *rest) for place, *rest in self._chain(way, descent)]
         return found
 
     def _chain(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> list[_Place]:

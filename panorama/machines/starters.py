@@ -2,8 +2,9 @@
 """Which behaviors an event may start, found by what it is about and not by asking every behavior.
 
 A behavior whose first steps all ask for certain paths or names is filed under these: an event finds it by its own path,
-the folders above it and its name. So what an event costs does not grow with the number of behaviors that are about
-other files. What is found may still turn the event down; what is not found would.
+the folders above it and its name; or under an address, if they ask for one, which most events have not. So what an
+event costs does not grow with the number of behaviors that are about other files. What is found may still turn the
+event down; what is not found would.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..event import Event, File
+from ..event import Address, Event, File
 from ..vocabulary import FIELDS
 from .model import Condition, Test
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["Starters"]
 
 _FILED_BY = ("file", "name", "exe", "to", "command", "suffix")  # the fields, those that tell most first
+_HAVING = ("remote", "origin", "peer")
 _MOST_ANSWERS = 4096
 _MAGIC = frozenset("*?[")
 
-_Key = tuple[str, str, str]  # field; is, below or named; the value
+_Key = tuple[str, str, str]  # field; is, below, named or some; the value
 
 
 class Starters:
@@ -41,7 +43,7 @@ class Starters:
             if keys is None:
                 self._always.append(listener)
         fields = {key[0] for key in self._filed}
-        self._fields = [(name, FIELDS[name].get) for name in _FILED_BY if name in fields]
+        self._fields = [(name, FIELDS[name].get) for name in (*_FILED_BY, *_HAVING) if name in fields]
         self._rest = tuple(self._always)
 
     def of(self, event: Event) -> tuple[Listener, ...]:
@@ -65,11 +67,15 @@ class Starters:
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, Address):
+        return ""
     return value.path if isinstance(value, File) else value
 
 
 def _places(name: str, value: str) -> list[_Key]:
     """All keys under which something about this value may be filed."""
+    if name in _HAVING:
+        return [(name, "some", "")]
     found = [(name, "is", value)]
     if FIELDS[name].kind == "path":
         folder = value
@@ -93,6 +99,9 @@ def _keys(moves: Iterable[Move]) -> set[_Key] | None:
             found |= keys
         else:
             return found
+    for name in _HAVING:
+        if effective and all(any(each.field == name for each in move.transition.conditions) for move in effective):
+            return {(name, "some", "")}
     return None
 
 
