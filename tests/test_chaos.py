@@ -31,7 +31,7 @@ from panorama.trace import Trace, TraceWriter, read_trace
 
 TRACES = Path(__file__).parent.parent / "traces"
 PATHS = {path.name.split(".")[0]: path for path in sorted(TRACES.glob("*.jsonl*"))}
-EVENTS_IN_ALL = 1500  # about, of the damaged traces that are made of one
+EVENTS_IN_ALL = 700  # about, of the damaged traces that are made of one
 
 JsonLine = dict[str, Any]
 Said = tuple[str, int, ProcessKey, str, tuple[str | Part, ...]]  # behavior, when, who, verb, object
@@ -107,7 +107,7 @@ def lines_of(name: str) -> list[JsonLine]:
 
 def seeds(name: str) -> range:
     """More for short traces."""
-    return range(max(2, min(12, EVENTS_IN_ALL // len(events_of(lines_of(name))))))
+    return range(max(2, min(8, EVENTS_IN_ALL // len(events_of(lines_of(name))))))
 
 
 def is_event(line: JsonLine) -> bool:

