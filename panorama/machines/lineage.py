@@ -136,9 +136,8 @@ class Lineage:
     def end(self, node: Node) -> None:
         """The process has ended; its children go on."""
         node.living = False
-        if node.children:
-            node.changed()
-        elif node.parent:
+        node.changed()
+        if node.parent and not node.children:
             node.parent.children.pop(node, None)
         self._ended[node.process.key] = None
         if len(self._ended) > _MOST_ENDED:

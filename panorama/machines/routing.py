@@ -30,9 +30,7 @@ _MANY = 32  # machines of one process
 
 Receiver = tuple[Table, int, Process]  # the table's number for the trigger, and whose machine it is
 _Own = dict[MachineKey, Machine]
-_Above = tuple[Node, Starters, dict[int, Listener]]  # an ancestor, what an event may start there, who listens
 _Descent = tuple[str, tuple[tuple[int, Selection], ...]]  # a way, and how far up there is what kind of process
-_Place = tuple[int, Starters, dict[int, Listener]]  # in a descent
 
 
 class Selector:
@@ -58,14 +56,13 @@ class Router:
 
     def __init__(self, layer: Layer, lineage: Lineage, machines: Machines, everybody: bool = False) -> None:
         self.select = Selector(layer)
-        ways = [way for way in layer.routes if way.startswith("child.")]
-        self._below = {way.removeprefix("child."): way for way in ways}
+        self._routes = layer.routes
         self._lineage = lineage
         self._machines = machines
         self._everybody = everybody
         self._depth = max((table.behavior.depth for table in layer.tables), default=0)
         self._anyones = [table.number for table in layer.tables if table.anyones]
-        self._chains: dict[_Descent, list[_Place]] = {}
+        self._chains: dict[_Descent, Chain] = {}
 
     def receivers(self, way: str, event: Event) -> list[Receiver]:
         """In the order of the tables; of one table the process's own machine comes first."""
@@ -79,17 +76,18 @@ class Router:
             if own or self._anyones:
                 listeners = self._with_those_alive(listeners, numbered, own, event)
             found = [(table, number, process) for table, number in listeners]
-        if (below := self._below.get(way)) and (above := self._ancestors(below, process)):
-            count = len(found)
-            self._add_those_above(found, above, event)
-            if len(found) > count:
+        if f"child.{way}" in self._routes:
+            above = self._above(f"child.{way}", event)
+            if above:
+                found += above
                 found.sort(key=_place)
         return found
 
     def above(self, process: Process) -> list[tuple[Process, Iterable[int]]]:
         """The ancestors that listen to a process, with the numbers of the tables."""
-        ways = self._below.values()
-        return [(node.process, numbered) for way in ways for node, _, numbered in self._ancestors(way, process)]
+        ways = [way for way in self._routes if way.startswith("child.")]
+        found = [ancestry for way in ways if (ancestry := self._ancestry(way, process))]
+        return [(process, numbered) for ancestry in found for _, process, numbered in ancestry.listening]
 
     def _beginning(self, starters: Starters | None, numbered: dict[int, Listener], event: Event) -> Iterable[Listener]:
         if self._everybody:
@@ -113,49 +111,79 @@ class Router:
             found[number] = numbered[number]
         return [found[number] for number in sorted(found)]
 
-    def _add_those_above(self, found: list[Receiver], above: list[_Above], event: Event) -> None:
+    def _above(self, way: str, event: Event) -> list[Receiver]:
         """For each behavior that listens to children one ancestor."""
+        ancestry = self._ancestry(way, event.process)
+        found: list[Receiver] = []
+        if ancestry is None:
+            return found
         served: set[int] = set()
-        for node, _, numbered in above:
-            if own := self._machines.of(node.key):
-                for number, _ in own:
-                    if number in numbered and number not in served:
-                        served.add(number)
-                        found.append((*numbered[number], node.process))
-        for node, starters, numbered in above:
-            for listener in self._beginning(starters, numbered, event):
-                if listener[0].number not in served:
-                    served.add(listener[0].number)
-                    found.append((*listener, node.process))
+        for key, process, numbered in ancestry.listening:
+            own = self._machines.of(key)
+            for number, _ in own or ():
+                if number in numbered and number not in served:
+                    served.add(number)
+                    found.append((*numbered[number], process))
+        nearest = ancestry.nearest
+        for listener in ancestry.all if self._everybody else ancestry.starters.of(event):
+            number = listener[0].number
+            if number not in served:
+                found.append((*listener, nearest[number]))
+        return found
 
-    def _ancestors(self, way: str, process: Process) -> list[_Above]:
-        """Those near enough for some behavior, nearest first; the same for all children of a parent."""
+    def _ancestry(self, way: str, process: Process) -> Ancestry | None:
+        """Those above a process that are near enough for some behavior; the same for all children of one parent."""
         node = self._lineage.get(process.key)
         parent = node.parent if node else None
         if parent is None:
-            return []
-        found: list[_Above] | None = parent.known.get((self, way))
-        if found is None:
-            above = [(1, parent), *((generation + 1, each) for generation, each in parent.above())]
-            near = [each for each in above if each[0] <= self._depth and each[1].living]
-            descent = tuple((generation, self.select(each.process)) for generation, each in near)
-            found = parent.known[self, way] = [(near[place][1], *rest) for place, *rest in self._chain(way, descent)]
+            return None
+        known = parent.known
+        if (self, way) not in known:
+            known[self, way] = self._found(way, parent)
+        found: Ancestry | None = known[self, way]
         return found
 
-    def _chain(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> list[_Place]:
+    def _found(self, way: str, parent: Node) -> Ancestry | None:
+        line = [(1, parent)] if parent.living else []
+        line += [(generation + 1, node) for generation, node in parent.above() if generation < self._depth]
+        descent = tuple([(generation, self.select(node.process)) for generation, node in line])
+        chain = self._chain(way, descent)
+        return Ancestry(chain, [node.process for _, node in line]) if chain.places else None
+
+    def _chain(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> Chain:
         chain = self._chains.get((way, descent))
         if chain is None:
             if len(self._chains) >= _MOST_CHAINS:
                 self._chains.clear()
-            chain = self._chains[way, descent] = []
-            seen: set[int] = set()
-            for place, (generation, selection) in enumerate(descent):
-                near = [each for each in selection.listeners.get(way, ()) if generation <= each[0].behavior.depth]
-                starting = [each for each in near if each[0].number not in seen and each[0].moves[0][each[1]]]
-                seen |= {table.number for table, _ in near}
-                if near:
-                    chain.append((place, Starters(starting), {each[0].number: each for each in near}))
+            chain = self._chains[way, descent] = Chain(way, descent)
         return chain
+
+
+class Chain:
+    """Who of a descent listens to a way of events: what is the same for all that descend from such processes."""
+
+    def __init__(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> None:
+        self.places: list[tuple[int, dict[int, Listener]]] = []  # in the descent
+        self.nearest: dict[int, tuple[int, Listener]] = {}  # by table, its place and the listener
+        for place, (generation, selection) in enumerate(descent):
+            near = [each for each in selection.listeners.get(way, ()) if generation <= each[0].behavior.depth]
+            if near:
+                self.places.append((place, {each[0].number: each for each in near}))
+            for each in near:
+                self.nearest.setdefault(each[0].number, (place, each))
+        self.all = [listener for _, listener in self.nearest.values()]
+        self.starters = Starters(each for each in self.all if each[0].moves[0][each[1]])
+
+
+class Ancestry:
+    """A chain, and the processes in it, nearest first."""
+
+    __slots__ = ("all", "listening", "nearest", "starters")
+
+    def __init__(self, chain: Chain, processes: list[Process]) -> None:
+        self.all, self.starters = chain.all, chain.starters
+        self.listening = [(processes[place].key, processes[place], numbered) for place, numbered in chain.places]
+        self.nearest = {number: processes[place] for number, (place, _) in chain.nearest.items()}
 
 
 def _place(receiver: Receiver) -> int:
