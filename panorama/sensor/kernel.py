@@ -293,7 +293,7 @@ class Kernel:
 
     def following(self) -> int:
         """How many followed processes are alive."""
-        return len(set(self._maps["followed"].keys()))
+        return len(set(self._maps["followed"].each_key()))
 
     def records(self, timeout: float) -> list[bytes]:
         """What has come, after at most `timeout` seconds of waiting for a first record.

@@ -121,7 +121,7 @@ class Map:
         """Nothing happens if it is not there."""
         self._lib.bpf_map_delete_elem(self.fd, self.key.pack(*key))
 
-    def keys(self) -> Iterator[bytes]:
+    def each_key(self) -> Iterator[bytes]:
         """A hash's keys as the kernel has them. Unlike reading a value, this keeps no program from running.
 
         Where entries go meanwhile, some may be missed and others come twice.
@@ -141,7 +141,7 @@ class Map:
         value = ctypes.create_string_buffer(self.value.size)
         return [
             (self.key.struct.unpack(key), self.value.struct.unpack(value.raw))
-            for key in dict.fromkeys(self.keys())
+            for key in dict.fromkeys(self.each_key())
             if self._lib.bpf_map_lookup_elem(self.fd, key, value) == 0
         ]
 
