@@ -26,7 +26,8 @@ TESTED := rsyslog:/usr/sbin/rsyslogd openssh-server:/usr/sbin/sshd openssh-clien
 	perl:/usr/bin/perl gcc:/usr/bin/gcc strace:/usr/bin/strace tmux:/usr/bin/tmux iproute2:/usr/bin/ip xfsprogs:/usr/sbin/mkfs.xfs \
 	dpkg-dev:/usr/bin/dpkg-parsechangelog scdoc:/usr/bin/scdoc man-db:/usr/bin/man \
 	rsyslog-openssl:/usr/lib/*/rsyslog/lmnsd_ossl.so systemd:/usr/lib/systemd/systemd-journald \
-	logrotate:/usr/sbin/logrotate openssl:/usr/bin/openssl \
+	logrotate:/usr/sbin/logrotate openssl:/usr/bin/openssl git:/usr/bin/git wget:/usr/bin/wget cron:/usr/bin/crontab \
+	nano:/usr/bin/nano ncat:/usr/bin/ncat netcat-traditional:/usr/bin/nc.traditional libpam-modules-bin:/usr/sbin/mkhomedir_helper \
 	python3-urllib3:/usr/lib/python3/dist-packages/urllib3/__init__.py \
 	python3-confluent-kafka:/usr/lib/python3/dist-packages/confluent_kafka/__init__.py \
 	python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py

@@ -131,7 +131,8 @@ class Loss:
     """`count` records of one cpu never arrived: those with sequence `first` to `first + count - 1`.
 
     With cpu -1 they are missing from the trace, and `first` counts its records. With `count` 0 it is only known that
-    some are missing; which will be told.
+    some are missing; which will be told. `missed` ones never had a sequence, for the kernel skipped `count` calls of
+    the sensor: at most so many events, of any cpu (-1).
     """
 
     time: int
@@ -139,6 +140,7 @@ class Loss:
     first: int
     count: int
     since_boot: int = 0  # ns: processes that started later cannot have lost anything; 0 where that is not known
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

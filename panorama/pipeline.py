@@ -77,6 +77,9 @@ class Pipeline:
 
     def _lost(self, loss: Loss) -> list[Line]:
         self.engine.taint(loss)
+        if loss.missed:
+            words = f"up to {loss.count} events (skipped by the kernel)"
+            return [notice(loss.time, "lost", words, process=self._recorder)]
         self.losses += loss.count
         if not loss.count:
             return []

@@ -29,12 +29,13 @@ class Node:
     """One process as it was seen last; `known` is for what follows from it and its ancestors, until one changes."""
 
     __slots__ = (
-        *("children", "daemon", "height", "known", "living", "login", "offers", "parent", "peer", "process"),
+        *("children", "daemon", "height", "key", "known", "living", "login", "offers", "parent", "peer", "process"),
         "unseen",
     )
 
     def __init__(self, process: Process, parent: Node | None = None) -> None:
         self.process = process
+        self.key = process.key
         self.parent = parent
         self.children: dict[Node, None] = {}
         self.height: int = parent.height + 1 if parent else 0
@@ -135,9 +136,8 @@ class Lineage:
     def end(self, node: Node) -> None:
         """The process has ended; its children go on."""
         node.living = False
-        if node.children:
-            node.changed()
-        elif node.parent:
+        node.changed()
+        if node.parent and not node.children:
             node.parent.children.pop(node, None)
         self._ended[node.process.key] = None
         if len(self._ended) > _MOST_ENDED:

@@ -12,7 +12,7 @@ What is the same for all processes of a kind, or of a descent, is worked out onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -30,9 +30,7 @@ _MANY = 32  # machines of one process
 
 Receiver = tuple[Table, int, Process]  # the table's number for the trigger, and whose machine it is
 _Own = dict[MachineKey, Machine]
-_Above = tuple[Node, Starters, dict[int, Listener]]  # an ancestor, what an event may start there, who listens
 _Descent = tuple[str, tuple[tuple[int, Selection], ...]]  # a way, and how far up there is what kind of process
-_Place = tuple[int, Starters, dict[int, Listener]]  # in a descent
 
 
 class Selector:
@@ -64,7 +62,7 @@ class Router:
         self._everybody = everybody
         self._depth = max((table.behavior.depth for table in layer.tables), default=0)
         self._anyones = [table.number for table in layer.tables if table.anyones]
-        self._chains: dict[_Descent, list[_Place]] = {}
+        self._chains: dict[_Descent, Chain] = {}
 
     def receivers(self, way: str, event: Event) -> list[Receiver]:
         """In the order of the tables; of one table the process's own machine comes first."""
@@ -79,14 +77,17 @@ class Router:
                 listeners = self._with_those_alive(listeners, numbered, own, event)
             found = [(table, number, process) for table, number in listeners]
         if f"child.{way}" in self._routes:
-            found += self._above(f"child.{way}", event)
-            found.sort(key=_place)
+            above = self._above(f"child.{way}", event)
+            if above:
+                found += above
+                found.sort(key=_place)
         return found
 
     def above(self, process: Process) -> list[tuple[Process, Iterable[int]]]:
         """The ancestors that listen to a process, with the numbers of the tables."""
         ways = [way for way in self._routes if way.startswith("child.")]
-        return [(node.process, numbered) for way in ways for node, _, numbered in self._ancestors(way, process)]
+        found = [ancestry for way in ways if (ancestry := self._ancestry(way, process))]
+        return [(process, numbered) for ancestry in found for _, process, numbered in ancestry.listening]
 
     def _beginning(self, starters: Starters | None, numbered: dict[int, Listener], event: Event) -> Iterable[Listener]:
         if self._everybody:
@@ -110,48 +111,79 @@ class Router:
             found[number] = numbered[number]
         return [found[number] for number in sorted(found)]
 
-    def _above(self, way: str, event: Event) -> Iterator[Receiver]:
+    def _above(self, way: str, event: Event) -> list[Receiver]:
         """For each behavior that listens to children one ancestor."""
-        ancestors = self._ancestors(way, event.process)
+        ancestry = self._ancestry(way, event.process)
+        found: list[Receiver] = []
+        if ancestry is None:
+            return found
         served: set[int] = set()
-        for node, _, numbered in ancestors:
-            own = self._machines.of(node.process.key)
+        for key, process, numbered in ancestry.listening:
+            own = self._machines.of(key)
             for number, _ in own or ():
                 if number in numbered and number not in served:
                     served.add(number)
-                    yield (*numbered[number], node.process)
-        for node, starters, numbered in ancestors:
-            for table, number in self._beginning(starters, numbered, event):
-                if table.number not in served:
-                    served.add(table.number)
-                    yield (table, number, node.process)
-
-    def _ancestors(self, way: str, process: Process) -> list[_Above]:
-        """Those that are near enough for some behavior, nearest first."""
-        node = self._lineage.get(process.key)
-        if node is None:
-            return []
-        found: list[_Above] | None = node.known.get((self, way))
-        if found is None:
-            above = [each for each in node.above() if each[0] <= self._depth]
-            descent = tuple((generation, self.select(each.process)) for generation, each in above)
-            found = node.known[self, way] = [(above[place][1], *rest) for place, *rest in self._chain(way, descent)]
+                    found.append((*numbered[number], process))
+        nearest = ancestry.nearest
+        for listener in ancestry.all if self._everybody else ancestry.starters.of(event):
+            number = listener[0].number
+            if number not in served:
+                found.append((*listener, nearest[number]))
         return found
 
-    def _chain(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> list[_Place]:
+    def _ancestry(self, way: str, process: Process) -> Ancestry | None:
+        """Those above a process that are near enough for some behavior; the same for all children of one parent."""
+        node = self._lineage.get(process.key)
+        parent = node.parent if node else None
+        if parent is None:
+            return None
+        known = parent.known
+        if (self, way) not in known:
+            known[self, way] = self._found(way, parent)
+        found: Ancestry | None = known[self, way]
+        return found
+
+    def _found(self, way: str, parent: Node) -> Ancestry | None:
+        line = [(1, parent)] if parent.living else []
+        line += [(generation + 1, node) for generation, node in parent.above() if generation < self._depth]
+        descent = tuple([(generation, self.select(node.process)) for generation, node in line])
+        chain = self._chain(way, descent)
+        return Ancestry(chain, [node.process for _, node in line]) if chain.places else None
+
+    def _chain(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> Chain:
         chain = self._chains.get((way, descent))
         if chain is None:
             if len(self._chains) >= _MOST_CHAINS:
                 self._chains.clear()
-            chain = self._chains[way, descent] = []
-            seen: set[int] = set()
-            for place, (generation, selection) in enumerate(descent):
-                near = [each for each in selection.listeners.get(way, ()) if generation <= each[0].behavior.depth]
-                starting = [each for each in near if each[0].number not in seen and each[0].moves[0][each[1]]]
-                seen |= {table.number for table, _ in near}
-                if near:
-                    chain.append((place, Starters(starting), {each[0].number: each for each in near}))
+            chain = self._chains[way, descent] = Chain(way, descent)
         return chain
+
+
+class Chain:
+    """Who of a descent listens to a way of events: what is the same for all that descend from such processes."""
+
+    def __init__(self, way: str, descent: tuple[tuple[int, Selection], ...]) -> None:
+        self.places: list[tuple[int, dict[int, Listener]]] = []  # in the descent
+        self.nearest: dict[int, tuple[int, Listener]] = {}  # by table, its place and the listener
+        for place, (generation, selection) in enumerate(descent):
+            near = [each for each in selection.listeners.get(way, ()) if generation <= each[0].behavior.depth]
+            if near:
+                self.places.append((place, {each[0].number: each for each in near}))
+            for each in near:
+                self.nearest.setdefault(each[0].number, (place, each))
+        self.all = [listener for _, listener in self.nearest.values()]
+        self.starters = Starters(each for each in self.all if each[0].moves[0][each[1]])
+
+
+class Ancestry:
+    """A chain, and the processes in it, nearest first."""
+
+    __slots__ = ("all", "listening", "nearest", "starters")
+
+    def __init__(self, chain: Chain, processes: list[Process]) -> None:
+        self.all, self.starters = chain.all, chain.starters
+        self.listening = [(processes[place].key, processes[place], numbered) for place, numbered in chain.places]
+        self.nearest = {number: processes[place] for number, (place, _) in chain.nearest.items()}
 
 
 def _place(receiver: Receiver) -> int:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which behaviors an event may start, found by what it is about and not by asking every behavior.
 
-A behavior whose first steps all ask for certain paths or names is filed under these: an event finds it by its own path,
-the folders above it and its name. So what an event costs does not grow with the number of behaviors that are about
-other files. What is found may still turn the event down; what is not found would.
+A behavior whose first steps each ask for certain paths or names, or for something that few events have, is filed under
+these: an event finds it by its own path, the folders above it, its name, and what it has. So what an event costs does
+not grow with the number of behaviors that are about other files. What is found may still turn the event down; what is
+not found would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..event import Event, File
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Starters"]
 
-_FILED_BY = ("file", "name", "exe", "to", "command", "suffix")  # the fields, those that tell most first
+_SELDOM = ("remote", "peer", "origin")  # fields that few events have: no condition on what is not there holds
+_FILED_BY = (*_SELDOM, "file", "name", "exe", "to", "command", "suffix")  # the fields, those that tell most first
+_OF_FILE = ("name", "suffix")  # follow from `file`
 _MOST_ANSWERS = 4096
 _MAGIC = frozenset("*?[")
 
-_Key = tuple[str, str, str]  # field; is, below or named; the value
+_Key = tuple[str, str, str]  # field; is, below, named or there; the value
 
 
 class Starters:
@@ -41,35 +44,46 @@ class Starters:
             if keys is None:
                 self._always.append(listener)
         fields = {key[0] for key in self._filed}
-        self._fields = [(name, FIELDS[name].get) for name in _FILED_BY if name in fields]
+        self._fields = [(name, _asked(name)) for name in _FILED_BY if name in fields]
+        self._deciding = [get for name, get in self._fields if name not in _OF_FILE or "file" not in fields]
         self._rest = tuple(self._always)
 
     def of(self, event: Event) -> tuple[Listener, ...]:
         """Those that the event may start."""
         if not self._fields:
             return self._rest
-        values = tuple([_text(get(event)) for _, get in self._fields])
+        values = tuple([get(event) for get in self._deciding])
         found = self._answers.get(values)
         if found is None:
             if len(self._answers) >= _MOST_ANSWERS:
                 self._answers.clear()
-            found = self._answers[values] = self._find(values)
+            found = self._answers[values] = self._find(event)
         return found
 
-    def _find(self, values: tuple[str | None, ...]) -> tuple[Listener, ...]:
+    def _find(self, event: Event) -> tuple[Listener, ...]:
         found = {listener[0].number: listener for listener in self._always}
-        for (name, _), value in zip(self._fields, values, strict=True):
+        for name, get in self._fields:
+            value = get(event)
             for key in _places(name, value) if value is not None else ():
-                found |= {listener[0].number: listener for listener in self._filed.get(key, ())}
+                for listener in self._filed.get(key, ()):
+                    found[listener[0].number] = listener
         return tuple(found[number] for number in sorted(found))
 
 
-def _text(value: Any) -> str | None:
-    return value.path if isinstance(value, File) else value
+def _asked(name: str) -> Callable[[Event], str | None]:
+    """What decides where an event looks: the text of a field, or whether there is something in it."""
+    get = FIELDS[name].get
+    if name in _SELDOM:
+        return lambda event: None if get(event) is None else ""
+    if FIELDS[name].kind == "path":
+        return lambda event: value.path if isinstance(value := get(event), File) else value
+    return get
 
 
 def _places(name: str, value: str) -> list[_Key]:
     """All keys under which something about this value may be filed."""
+    if name in _SELDOM:
+        return [(name, "there", "")]
     found = [(name, "is", value)]
     if FIELDS[name].kind == "path":
         folder = value
@@ -82,22 +96,23 @@ def _places(name: str, value: str) -> list[_Key]:
 
 
 def _keys(moves: Iterable[Move]) -> set[_Key] | None:
-    """Under which keys the first steps are filed; None if they may be about anything."""
-    effective = [move for move in moves if move.dest or move.verb or move.login]
-    for name in _FILED_BY:
-        found: set[_Key] = set()
-        for move in effective:
-            keys = _filed(name, move.transition.conditions)
+    """Under which keys the first steps are filed; None if one of them may be about anything."""
+    found: set[_Key] = set()
+    for move in moves:
+        if move.dest or move.verb or move.login:
+            conditions = move.transition.conditions
+            filed = (keys for name in _FILED_BY if (keys := _filed(name, conditions)) is not None)
+            keys = next(filed, None)
             if keys is None:
-                break
+                return None
             found |= keys
-        else:
-            return found
-    return None
+    return found
 
 
 def _filed(name: str, conditions: Iterable[Condition]) -> set[_Key] | None:
     for condition in conditions:
+        if condition.field == name and name in _SELDOM:
+            return {(name, "there", "")}
         if condition.field == name:
             keys = [_key(name, test) for test in condition.tests]
             return {key for key in keys if key} if all(keys) else None

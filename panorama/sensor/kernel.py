@@ -18,10 +18,12 @@ from pathlib import Path
 
 from ..errors import CannotSense
 from ..event import ProcessKey
+from ..tally import added
 from . import libbpf
 from .btf import KernelTypes
 from .bytecode import compiled
 from .layout import Layout, LayoutError, read_layout
+from .misses import Misses
 from .numbers import number_of
 from .probes import Probe, callers, needed, tail_calls
 from .source import flags, served, text
@@ -149,10 +151,12 @@ class Kernel:
         types = KernelTypes()
         options = flags(source, types, ring_pages, sessions, bool(demand.eager))
         self._interrupts = types.has(_INTERRUPTS)
+        misses_at = types.offset("bpf_prog_info", "recursion_misses")
         types.close()
         self._code = compiled(source, options)
         self._compare_layout()
         self._lib = libbpf.library()
+        self._misses = Misses(self._lib, misses_at)
         self._ring: libbpf.Ring | None = None
         self._maps = self._make_maps()
         self._configure(follow)
@@ -239,6 +243,7 @@ class Kernel:
             self._ring = libbpf.Ring(self._lib, self._maps["events"])
         except OSError as error:
             raise CannotSense(f"the kernel refuses the eBPF program {error.strerror}; see: panorama doctor") from None
+        self._misses.begin()
         self._config["off"] = 0
         self._write_config()
         self._poll = select.epoll()
@@ -258,6 +263,7 @@ class Kernel:
 
         def attach(probe: Probe) -> None:
             self._descriptors.append(libbpf.attach_tracepoint(_folder(probe), program(probe.function)))
+            self._misses.watch(program(probe.function))
 
         for number, function in tail_calls(self._served).items():
             self._maps["programs"].set((number,), (program(function),))
@@ -287,7 +293,7 @@ class Kernel:
 
     def following(self) -> int:
         """How many followed processes are alive."""
-        return sum(1 for _ in self._maps["followed"].items())
+        return len(set(self._maps["followed"].each_key()))
 
     def records(self, timeout: float) -> list[bytes]:
         """What has come, after at most `timeout` seconds of waiting for a first record.
@@ -337,6 +343,10 @@ class Kernel:
         """How many records found no room so far."""
         return sum(self._maps["counts"].by_cpu(_LOST * COLUMNS + _RECORDS))
 
+    def missed(self) -> int:
+        """How many calls of its programs the kernel skipped so far, of any process."""
+        return self._misses.count()
+
     def sequences(self) -> tuple[int, ...]:
         """The sequence that each CPU's next record has."""
         return self._maps["sequences"].by_cpu(0)
@@ -362,12 +372,14 @@ class Kernel:
             return {name: n for name, n in zip([*names, "life"], cells, strict=False) if n}
 
         ignored = {rule: cells for rule in range(_RULES) if (cells := row(_IGNORED + rule))}
-        return Counts(row(_SEEN), row(_LOST), row(_UNEXPLAINED), row(_HELD), ignored)
+        missed = {"missed": n} if (n := self.missed()) else {}
+        return Counts(added(row(_SEEN), missed), added(row(_LOST), missed), row(_UNEXPLAINED), row(_HELD), ignored)
 
     def stop(self) -> None:
         """From here on nothing is reported or counted; what was can still be read."""
         self._config["off"] = 1
         self._write_config()
+        self._misses.end()
         time.sleep(_FINISHING)
 
     def close(self) -> None:

@@ -8,10 +8,10 @@ the kernel's reason.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import platform
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ __all__ = [
     "attach_tracepoint",
     "library",
     "load",
+    "number_of_program",
 ]
 
 _TRACEPOINT = 5  # enum bpf_prog_type
@@ -32,7 +33,6 @@ _PERF_TYPE_TRACEPOINT = 2
 _PERF_SIZE = 112  # PERF_ATTR_SIZE_VER5; the kernel takes any that it knows
 _PERF_FD_CLOEXEC = 8
 _IOC_SET_BPF, _IOC_ENABLE = 0x40042408, 0x2400
-_BATCH = 4096  # entries of a table in one call
 _LOG = 1 << 24  # bytes of the verifier's words; only what is used of it is ever there
 
 
@@ -121,23 +121,29 @@ class Map:
         """Nothing happens if it is not there."""
         self._lib.bpf_map_delete_elem(self.fd, self.key.pack(*key))
 
-    def items(self) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-        """A hash's entries, thousands in each call; those that come or go meanwhile may be missed."""
-        keys = ctypes.create_string_buffer(_BATCH * self.key.size)
-        values = ctypes.create_string_buffer(_BATCH * self.value.size)
-        cursor, first, more = ctypes.create_string_buffer(max(8, self.key.size)), True, True
-        while more:
-            count = ctypes.c_uint32(_BATCH)
-            before = None if first else cursor
-            result = self._lib.bpf_map_lookup_batch(self.fd, before, cursor, keys, values, ctypes.byref(count), None)
-            first, more = False, result == 0
-            if result and result != -errno.ENOENT:  # which says that these were the last
-                _checked(result, "map lookup")
-            yield from zip(
-                self.key.struct.iter_unpack(keys.raw[: count.value * self.key.size]),
-                self.value.struct.iter_unpack(values.raw[: count.value * self.value.size]),
-                strict=True,
-            )
+    def each_key(self) -> Iterator[bytes]:
+        """A hash's keys as the kernel has them. Unlike reading a value, this keeps no program from running.
+
+        Where entries go meanwhile, some may be missed and others come twice.
+        """
+        before, key = None, ctypes.create_string_buffer(max(8, self.key.size))
+        for _ in range(self._entries):  # the kernel begins anew where the entry it was at is gone
+            if self._lib.bpf_map_get_next_key(self.fd, before, key):
+                return
+            yield key.raw[: self.key.size]
+            before = key
+
+    def items(self) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """A hash's entries; those that come or go meanwhile may be missed.
+
+        One by one: in a batch the kernel skips programs for as long as it looks through the table, even an empty one.
+        """
+        value = ctypes.create_string_buffer(self.value.size)
+        return [
+            (self.key.struct.unpack(key), self.value.struct.unpack(value.raw))
+            for key in dict.fromkeys(self.each_key())
+            if self._lib.bpf_map_lookup_elem(self.fd, key, value) == 0
+        ]
 
     def sums(self, numbers: range) -> list[int]:
         """Of a per-CPU array of u64: each of these entries, summed over the CPUs."""
@@ -164,6 +170,14 @@ def load(lib: ctypes.CDLL, name: str, code: bytes) -> int:
     words = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
     verdict = [line for line in words if not line.startswith("processed ")]
     raise OSError(-result, f"{name}: {os.strerror(-result)}" + (f" ({verdict[-1]})" if verdict else ""))
+
+
+def number_of_program(lib: ctypes.CDLL, program: int, at: int) -> int:
+    """The u64 at this offset of struct bpf_prog_info, 0 where the kernel's is shorter."""
+    size = ctypes.c_uint32(at + 8)
+    info = ctypes.create_string_buffer(size.value)  # a new one: what is in it tells the kernel what else to write
+    _checked(lib.bpf_obj_get_info_by_fd(program, info, ctypes.byref(size)), "program info")
+    return int.from_bytes(info.raw[at:], sys.byteorder)
 
 
 def attach_tracepoint(folder: Path, program: int) -> int:

@@ -65,7 +65,7 @@ class Sensor:
         self._long_open = int(long_open * 1e9)
         self._scan_every = min(_SCAN_EVERY, self._long_open // 2)
         self._cpus: defaultdict[int, InOrder[None]] = defaultdict(lambda: InOrder(0))
-        self._lost_records = 0
+        self._lost_records = self._missed = 0
         self._reported: OrderedDict[_SessionKey, OpenSession] = OrderedDict()
         self._latest: dict[int, Process] = {}
         self._logins = Logins()
@@ -113,7 +113,7 @@ class Sensor:
         records = self.kernel.records(min(timeout, max(0, min(due, self._held.due) - now) / 1e9))
         self._keep_time()
         items = self._decode(records)
-        items = self._newly_lost(items) + items
+        items = self._newly_lost(items) + self._newly_missed(items) + items
         if not self.kernel.behind:
             items += self._held.found(time.time_ns(), self._named)
         now = time.monotonic_ns()
@@ -132,6 +132,7 @@ class Sensor:
         self._held.look(time.monotonic_ns())
         while records := self.kernel.take():
             items += self._decode(records)
+        items = self._newly_missed(items) + items
         now = time.time_ns()
         for cpu, sequence in enumerate(self.kernel.sequences()):
             items += self._missing(cpu, sequence, now)
@@ -195,6 +196,15 @@ class Sensor:
         self._lost_records = lost
         now = time.time_ns()
         return [Loss(items[0].time if items else now, -1, 0, 0, now - self._offset)]
+
+    def _newly_missed(self, items: list[Item]) -> list[Item]:
+        """The kernel skipped programs since the last look: before any of these, nobody knows where and for whom."""
+        missed = self.kernel.missed()
+        news, self._missed = missed - self._missed, missed
+        if not news:
+            return []
+        now = time.time_ns()
+        return [Loss(items[0].time if items else now, -1, 0, news, now - self._offset, missed=True)]
 
     def _give_up(self, session: OpenSession) -> None:
         """A session whose process is gone: its file has no name any more, so its syscalls are lost."""
