@@ -20,7 +20,7 @@ from .modes import last_line
 from .replay import multiply
 from .report import Row, Section, at_most
 from .session import Session
-from .stats import Figure, number, size
+from .stats import Figure, number, paired, size
 from .work import Work
 
 __all__ = ["measure"]
@@ -29,6 +29,8 @@ _LOGS = ("operations", "activities", "all")
 _SHARE = 1 / 10  # lines with activities, of those with operations
 _WANTED = 250_000  # events a second
 _MORE = (0, 10, 100, 1000)  # behaviors beside the shipped ones
+_ASKING = 50  # that are asked about every change of a file
+_SLOWER = 1.5  # times
 
 
 def measure(bench: Bench) -> Section:
@@ -125,29 +127,35 @@ def _more_and_more(bench: Bench, section: Section) -> None:
     folder = bench.folder("activities")
     trace = folder / "small.jsonl"
     multiply(trace, int(bench.pick(60_000, 10_000)))
-    options: dict[int, list[str | Path]] = {}
-    for count in _MORE:
-        options[count] = ["-b", ROOT / "behaviors"]
-        if count:
-            site.make(folder / f"site{count}", count)
-            options[count] += ["-b", folder / f"site{count}"]
-    found: dict[int, list[dict[str, Any]]] = {count: [] for count in _MORE}
+    settings = {_words(count): _folders(folder, count) for count in _MORE}
+    asking = f"{_words(_MORE[-1])}, and {_ASKING} asked about every change of a file"
+    settings[asking] = _folders(folder, _MORE[-1], _ASKING)
+    found: dict[str, list[dict[str, Any]]] = {words: [] for words in settings}
     for turn in range(bench.rounds):
-        for count in _MORE if turn % 2 == 0 else reversed(_MORE):
-            found[count].append(_machines(trace, *options[count]))
-    each = {
-        count: Figure([run["seconds"] / run["records"] * 1e6 for run in runs], "us") for count, runs in found.items()
-    }
-    for count, runs in found.items():
-        records, events = (
-            number(Figure([run[unit] / run["seconds"] for run in runs]).median) for unit in ("records", "events")
-        )
-        loading = Figure([run["loading"] for run in runs], "s")
-        what = f"state machines alone, {runs[0]['behaviors']:,} behaviors"
-        words = f"{records} records/s, {events} events/s; loaded in {loading.text()}"
-        section.rows.append(Row(what, "", words, each[count].spread() + " us a record"))
-    slower = Figure([many / few for many, few in zip(each[_MORE[-1]].values, each[0].values, strict=True)], "times")
-    section.rows.append(
-        at_most(f"a record's time with {_MORE[-1]:,} more, of that with the shipped ones", slower, 1.5, "times")
-    )
-    section.note(f"more behaviors: {site.MIX}")
+        for words in settings if turn % 2 == 0 else reversed(settings):
+            found[words].append(_machines(trace, *settings[words]))
+    each = {words: [run["seconds"] / run["records"] * 1e6 for run in runs] for words, runs in found.items()}
+    for words, runs in found.items():
+        took, loading = Figure(each[words], "us a record"), Figure([run["loading"] for run in runs], "s")
+        rates = [number(Figure([run[unit] / run["seconds"] for run in runs]).median) for unit in ("records", "events")]
+        what = f"state machines alone, {words}: {runs[0]['behaviors']:,} behaviors"
+        said = f"{took.text()}; {rates[0]} records/s, {rates[1]} events/s; loaded in {loading.text()}"
+        section.rows.append(Row(what, "", said, took.spread()))
+    slower = Figure(paired(each[_words(_MORE[-1])], each[_words(0)]), "times")
+    section.rows.append(at_most(f"{_words(_MORE[-1])}, of the shipped ones' time", slower, _SLOWER, "times"))
+    section.note(f"more behaviors: {site.MIX}; {_ASKING}: they begin with anybody's write of a gigabyte")
+
+
+def _words(count: int) -> str:
+    return f"with {count:,} more" if count else "the shipped ones"
+
+
+def _folders(folder: Path, count: int, asking: int = 0) -> list[str | Path]:
+    """Options for the shipped behaviors and so many others."""
+    options: list[str | Path] = ["-b", ROOT / "behaviors"]
+    if count:
+        here = folder / f"site{count}-{asking}"
+        site.make(here, count)
+        site.make_asking(here, asking)
+        options += ["-b", here]
+    return options

@@ -21,6 +21,7 @@ from .processes import until
 __all__ = ["Session"]
 
 _NEEDED = ("git", "vim", "make", "gcc", "curl", "less", "ssh", "/usr/sbin/sshd")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # the system's own programs
 _SSHD = """\
 Port {port}
 ListenAddress 127.0.0.1
@@ -60,7 +61,14 @@ class Session:
             home = self._folder / "home"
             home.mkdir()
             web, ssh = self._stack.enter_context(self._web()), self._stack.enter_context(self._sshd())
-            given = [f"HOME={home}", f"web=http://127.0.0.1:{web}", f"ssh={ssh}", "LESS=FRX", "PAGER=cat"]
+            given = [
+                f"HOME={home}",
+                f"PATH={_PATH}",
+                f"web=http://127.0.0.1:{web}",
+                f"ssh={ssh}",
+                "LESS=FRX",
+                "PAGER=cat",
+            ]
             self.command = ["env", *given, "bash", "--norc", HERE / "session.sh"]
         return self
 

@@ -5,8 +5,9 @@ Of each twenty
 - eight are shipped activities that match a program of the site's own, by its folder;
 - eight are those shipped activities that are about certain files (account, log-tampering), about the site's;
 - two are shipped operations that match a program of the site's own;
-- one is per path: a file of the site's is changed and then executed;
-- one begins with what anybody does to any file, if the file is big enough: that cannot be found by anything.
+- two are per path: a file of the site's is changed and then executed.
+
+Others begin with what anybody does to any file, if it is big enough: by that an event cannot find them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import yaml
 
 from .bench import ROOT
 
-__all__ = ["MIX", "make"]
+__all__ = ["MIX", "make", "make_asking"]
 
 MIX = (
     "of each 20 added 8 are shipped activities that match another program, 8 shipped ones about other files, 2 shipped"
-    " operations that match another program, 1 is per path, and 1 begins with anybody's write of a gigabyte"
+    " operations that match another program, 2 are per path, about other files"
 )
 
 _SHIPPED = ROOT / "behaviors"
@@ -45,9 +46,19 @@ def make(folder: Path, count: int) -> None:
         elif turn < 18:
             behavior = _of_program(operations[number // 20 % len(operations)], name)
         else:
-            behavior = _per_path(name) if turn == 18 else _of_big_files(name)
-        text = yaml.safe_dump({**behavior, "behavior": name}, sort_keys=False)
-        (folder / f"{name}.yaml").write_text(f"# SPDX-License-Identifier: Apache-2.0\n{text}")
+            behavior = _per_path(name)
+        _write(folder, name, behavior)
+
+
+def make_asking(folder: Path, count: int) -> None:
+    """Writes so many behaviors that every change of a file has to be shown to."""
+    for number in range(count):
+        _write(folder, f"big-{number}", _of_big_files())
+
+
+def _write(folder: Path, name: str, behavior: dict[str, Any]) -> None:
+    text = yaml.safe_dump({**behavior, "behavior": name}, sort_keys=False)
+    (folder / f"{name}.yaml").write_text(f"# SPDX-License-Identifier: Apache-2.0\n{text}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -87,7 +98,7 @@ def _per_path(name: str) -> dict[str, Any]:
     )
 
 
-def _of_big_files(name: str) -> dict[str, Any]:
+def _of_big_files() -> dict[str, Any]:
     changed = {"trigger": ["create", "cover", "write"], "source": ["idle", "changed"], "dest": "changed"}
     return _activity(
         "process",
