@@ -22,7 +22,7 @@ from types import ModuleType
 import pytest
 
 from panorama.errors import Problem
-from panorama.event import Event, Item, Loss
+from panorama.event import Event, Item, Loss, ProcessKey
 from panorama.ignore import load_ignore
 from panorama.machines.compiler import Program, compile_behaviors
 from panorama.machines.spec import load_behaviors
@@ -182,6 +182,48 @@ def test_nothing_tells_where_it_was_recorded(name: str) -> None:
     assert (header.host, header.kernel, header.boot_id) == ("demo", RECORD.KERNEL, RECORD.BOOT_ID)
     assert str(TRACES.parent) not in content(name)
     assert PATHS[name].stat().st_size < 300_000
+
+
+@every_trace
+def test_under_activities_only_parts_of_a_whole_are_left_out(name: str) -> None:
+    """An activity is written, or all its operations are in that of another process; an operation is, or is in one."""
+    everything, fewer = list[Line](), list[Line]()
+    for log, lines in (("all", everything), ("activities", fewer)):
+        pipeline = Pipeline(program(), load_ignore(BEHAVIORS / "ignore.yaml"), lines.append, log=log)
+        pipeline.take(opened(name))
+        pipeline.finish()
+    told = Counter(map(_facts, fewer))
+    evidence: dict[tuple[object, ...], set[ProcessKey]] = {}
+    for line in fewer:
+        for operation in line.operations:
+            evidence.setdefault(_facts(operation), set()).add(line.process.key)
+    gathered = {line.process.key for line in fewer if line.operation_count > len(line.operations)}
+    for line in everything:
+        if told[_facts(line)]:
+            told[_facts(line)] -= 1
+        elif line.layer == "operation":
+            assert evidence.get(_facts(line)) or gathered
+        else:
+            assert line.severity == "notice"
+            assert all(
+                evidence.get(_facts(operation), set()) - {line.process.key} or gathered for operation in line.operations
+            )
+    assert not +told
+
+
+def test_a_line_already_told_is_no_whole() -> None:
+    """The login is told with the first file that is made in it; that the file came from there is told as well."""
+    lines: list[Line] = []
+    pipeline = Pipeline(program(), load_ignore(BEHAVIORS / "ignore.yaml"), lines.append, log="activities")
+    pipeline.take(opened("scp"))
+    pipeline.finish()
+    [login] = [line for line in lines if line.verb == "login"]
+    [write] = [line for line in lines if line.behavior == "transfer"]
+    assert write.operations[-1] in login.operations
+
+
+def _facts(line: Line) -> tuple[object, ...]:
+    return line.time, line.process.key, line.verb, repr(line.object), line.layer
 
 
 @pytest.mark.parametrize("name", DERIVE.DERIVED)

@@ -86,7 +86,8 @@ class Activities(Runner):
         """What a machine of an ancestor is sure to tell as a whole need not be told by the single parts of it."""
         if passed.line is not None:
             for machine in passed.takers:
-                if machine.alive and machine.table.sure[machine.state] and machine.owner != passed.process:
+                untold = machine.operations and machine.operations[-1] is passed.line
+                if untold and machine.alive and machine.table.sure[machine.state] and machine.owner != passed.process:
                     passed.line.within = machine.owner
         written, self._written = self._written, []
         for line, owner in written if self._hold else ():

@@ -99,8 +99,14 @@ class Router:
     ) -> Iterable[Listener]:
         """Those that the event may start, and those that have a machine it may be for."""
         alive = []
-        if own:
-            alive = [key[0] for key in own if key[0] in numbered] if len(own) < _MANY else list(numbered)
+        if own and len(own) < _MANY:
+            for (number, _), machine in own.items():
+                if (listener := numbered.get(number)) and (
+                    machine.table.moves[machine.state][listener[1]] or self._everybody
+                ):
+                    alive.append(number)
+        elif own:
+            alive = list(numbered)
         if self._anyones and event.file is not None and (shared := self._machines.of(ANYONE)):
             path = event.file.path
             alive += [number for number in self._anyones if (number, path) in shared and number in numbered]
@@ -120,10 +126,11 @@ class Router:
         served: set[int] = set()
         for key, process, numbered in ancestry.listening:
             own = self._machines.of(key)
-            for number, _ in own or ():
-                if number in numbered and number not in served:
+            for (number, _), machine in own.items() if own else ():
+                if (listener := numbered.get(number)) and number not in served:
                     served.add(number)
-                    found.append((*numbered[number], process))
+                    if machine.table.moves[machine.state][listener[1]] or self._everybody:
+                        found.append((*listener, process))
         nearest = ancestry.nearest
         for listener in ancestry.all if self._everybody else ancestry.starters.of(event):
             number = listener[0].number

@@ -292,8 +292,14 @@ class Kernel:
         self._maps["followed"].delete((pid,))
 
     def following(self) -> int:
-        """How many followed processes are alive."""
-        return len(set(self._maps["followed"].each_key()))
+        """How many followed processes are alive. One whose end the kernel skipped is followed no more."""
+        table, alive = self._maps["followed"], 0
+        for (pid,) in {table.key.struct.unpack(key) for key in table.each_key()}:
+            if os.path.exists(f"/proc/{pid}"):
+                alive += 1
+            else:
+                self.unfollow(pid)
+        return alive
 
     def records(self, timeout: float) -> list[bytes]:
         """What has come, after at most `timeout` seconds of waiting for a first record.

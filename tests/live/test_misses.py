@@ -144,6 +144,18 @@ def test_the_sums_have_them(sensor: Sensor, printing: Printing) -> None:
     assert [line.verb for line in lines] == ["lost"] * bool(expected)
 
 
+def test_a_process_whose_end_was_skipped_is_followed_no_more(sensor: Sensor) -> None:
+    """Its number may be another's soon, and who waits for the end of all would wait for ever."""
+    sensor.start()
+    with subprocess.Popen(["sleep", "60"]) as alive, subprocess.Popen(["true"]) as gone:
+        gone.wait()
+        sensor.kernel.follow(alive.pid)
+        sensor.kernel.follow(gone.pid)
+        assert sensor.kernel.following() == 1
+        alive.kill()
+    assert sensor.kernel.following() == 0
+
+
 def test_what_is_read_is_of_this_program(printing: Printing) -> None:
     """By a member that every kernel has; and one that is beyond the kernel's struct is 0, not an error."""
     lib, types = libbpf.library(), KernelTypes()
