@@ -87,17 +87,20 @@ class Stages:
         return told
 
     def loaded(self) -> dict[str, Any]:
-        """The machines, and what loading them took."""
+        """What loading took, and the machines: with all of the trace, and with the later half of it alone."""
         self.read()
         self.rules()
-        records, calls, seconds = self.machines()
-        behaviors = sum(behavior.enabled for behavior in self._loaded.program.behaviors)
+        run = self._machines()
+        half = len(self._kept) // 2
+        _, first = _timed(lambda: run(self._kept[:half]))
+        _, second = _timed(lambda: run(self._kept[half:]))
         return {
-            "behaviors": behaviors,
+            "behaviors": sum(behavior.enabled for behavior in self._loaded.program.behaviors),
             "loading": self._loading,
-            "records": records,
-            "events": calls,
-            "seconds": seconds,
+            "records": len(self._kept),
+            "events": _calls(self._kept),
+            "seconds": first + second,
+            "later": second / (len(self._kept) - half),
         }
 
     def decode(self) -> tuple[int, int, float]:
@@ -129,18 +132,23 @@ class Stages:
         return len(events), _calls(events), seconds
 
     def machines(self) -> tuple[int, int, float]:
+        run = self._machines()
+        self._lines, seconds = _timed(lambda: run(self._kept))
+        return len(self._kept), _calls(self._kept), seconds
+
+    def _machines(self) -> Callable[[list[Any]], list[Any]]:
+        """A new engine: events to lines."""
         from panorama.machines.engine import Engine
 
         feed = Engine(self._loaded.program, hold=self._log == "activities").feed
 
-        def run() -> list[Any]:
+        def run(events: list[Any]) -> list[Any]:
             lines = []
-            for event in self._kept:
+            for event in events:
                 lines += feed(event)
             return lines
 
-        self._lines, seconds = _timed(run)
-        return len(self._kept), _calls(self._kept), seconds
+        return run
 
     def format(self) -> tuple[int, int, float]:
         from panorama.output.context import Context
