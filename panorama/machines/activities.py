@@ -42,9 +42,11 @@ class Passed:
 class Activities(Runner):
     """Give it operations with `operation`, starts and ends of processes with `life`."""
 
-    def __init__(self, layer: Layer, scene: Scene, accounts: Accounts, most_machines: int, hold: bool) -> None:
+    def __init__(
+        self, layer: Layer, scene: Scene, accounts: Accounts, most_machines: int, hold: bool, most_held: int
+    ) -> None:
         super().__init__(layer, scene, Machines(most_machines, self._forgotten, self._cut_short))
-        self.holding = Holding()
+        self.holding = Holding(most_held)
         self._hold = hold
         self._accounts = accounts
         self._written: list[tuple[Line, ProcessKey]] = []  # since the latest look, and whose they are
