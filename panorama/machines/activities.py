@@ -110,7 +110,7 @@ class Activities(Runner):
             if machine.table.sure[machine.state]:
                 self.holding.tell([gone])
             else:
-                self._scene.lines += self.holding.release([gone])
+                self._let_go(machine, [gone])
 
     def told(self, machine: Machine, line: Line, event: Event, evidence: Passed | None) -> None:
         line.operations, line.operation_count = machine.operations, machine.count
@@ -124,8 +124,12 @@ class Activities(Runner):
             evidence.told = True
 
     def gave_up(self, machine: Machine) -> None:
-        self._scene.lines += self.holding.release(machine.operations)
+        self._let_go(machine, machine.operations)
         self._accounts.release(machine)
+
+    def _let_go(self, machine: Machine, operations: list[Line]) -> None:
+        if machine.table.holds:
+            self._scene.lines += self.holding.release(operations)
 
     def _replaced(self, event: Event) -> None:
         """A process executes another program: of the one before, that was the end."""

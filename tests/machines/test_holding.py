@@ -32,6 +32,30 @@ transitions:
 """
 
 
+WATCHES = """\
+behavior: watches
+summary: A file read and changed.
+layer: activity
+per: process
+hold: false
+initial: idle
+transitions:
+- {trigger: read, source: idle, dest: one}
+- {trigger: chmod, source: one}
+- {trigger: remove, source: one, emit: never}
+"""
+CHMOD = """\
+behavior: chmod
+summary: A sample.
+layer: operation
+per: process
+initial: any
+transitions:
+- {trigger: chmod, source: any, emit: chmod}
+- {trigger: unlink, source: any, emit: remove}
+"""
+
+
 def piped(most_held: int, lines: list[Line]) -> Pipeline:
     program = compile_behaviors(read_behaviors({"read.yaml": READ, "both.yaml": BOTH}))
     return Pipeline(program, IgnoreRules([]), lines.append, SHELL, "activities", most_held=most_held)
@@ -64,6 +88,19 @@ def test_the_one_that_waits_longest_has_to_go_and_that_is_said() -> None:
     pipeline.finish()
     assert [shown(line) for line in lines[6:]] == ["tool read 4", "tool read late", "tool read later", said.format(1)]
     assert pipeline.engine.holding.overflowed == 5
+
+
+def test_a_machine_that_holds_nothing_lets_nothing_go() -> None:
+    lines: list[Line] = []
+    program = compile_behaviors(
+        read_behaviors({"read.yaml": READ, "both.yaml": BOTH, "watches.yaml": WATCHES, "chmod.yaml": CHMOD})
+    )
+    pipeline = Pipeline(program, IgnoreRules([]), lines.append, SHELL, "activities")
+    one = child_of(SHELL, 201, "one")
+    pipeline.take([session(one, "open read close", "/a"), point(one, "chmod", "/a", 1, mode=0o600)])
+    assert [shown(line) for line in lines] == ["one chmod a"]
+    pipeline.take([session(one, "open read close", "/b", 2)])
+    assert [shown(line) for line in lines[1:]] == ["one read-both a b"]
 
 
 def test_what_was_told_early_is_evidence_all_the_same() -> None:
