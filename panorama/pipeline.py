@@ -40,8 +40,9 @@ class Pipeline:
         recorder: Process | None = None,
         log: str = "all",
         watcher: Watcher | None = None,
+        most_held: int = MOST_HELD,
     ) -> None:
-        self.engine = Engine(program, hold=log == "activities", watcher=watcher)
+        self.engine = Engine(program, hold=log == "activities", watcher=watcher, most_held=most_held)
         self.rules = rules
         self.lines = 0
         self.losses = 0  # records that never came
@@ -91,7 +92,9 @@ class Pipeline:
         """More operations waited for their activities than may: at most once a minute, and at the end."""
         early, self._early = self.engine.holding.overflowed - self._early, self.engine.holding.overflowed
         self._early_due = time + _EARLY_EVERY
-        words = f"{early} operations before their activities were over: no more than {MOST_HELD} can wait"
+        words = (
+            f"{early} operations before their activities were over: no more than {self.engine.holding.most} can wait"
+        )
         return notice(time, "wrote", words, process=self._recorder)
 
     def _told(self, item: Item) -> list[Line]:

@@ -42,9 +42,11 @@ class Passed:
 class Activities(Runner):
     """Give it operations with `operation`, starts and ends of processes with `life`."""
 
-    def __init__(self, layer: Layer, scene: Scene, accounts: Accounts, most_machines: int, hold: bool) -> None:
+    def __init__(
+        self, layer: Layer, scene: Scene, accounts: Accounts, most_machines: int, hold: bool, most_held: int
+    ) -> None:
         super().__init__(layer, scene, Machines(most_machines, self._forgotten, self._cut_short))
-        self.holding = Holding()
+        self.holding = Holding(most_held)
         self._hold = hold
         self._accounts = accounts
         self._written: list[tuple[Line, ProcessKey]] = []  # since the latest look, and whose they are
@@ -108,7 +110,7 @@ class Activities(Runner):
             if machine.table.sure[machine.state]:
                 self.holding.tell([gone])
             else:
-                self._scene.lines += self.holding.release([gone])
+                self._let_go(machine, [gone])
 
     def told(self, machine: Machine, line: Line, event: Event, evidence: Passed | None) -> None:
         line.operations, line.operation_count = machine.operations, machine.count
@@ -122,8 +124,12 @@ class Activities(Runner):
             evidence.told = True
 
     def gave_up(self, machine: Machine) -> None:
-        self._scene.lines += self.holding.release(machine.operations)
+        self._let_go(machine, machine.operations)
         self._accounts.release(machine)
+
+    def _let_go(self, machine: Machine, operations: list[Line]) -> None:
+        if machine.table.holds:
+            self._scene.lines += self.holding.release(operations)
 
     def _replaced(self, event: Event) -> None:
         """A process executes another program: of the one before, that was the end."""

@@ -22,6 +22,7 @@ from .accounts import Accounts
 from .activities import Activities
 from .compiler import Program
 from .doubts import EVERY_TABLE
+from .holding import MOST_HELD
 from .machine import ANYONE
 from .operations import Operations
 from .runner import Runner, Scene, Watcher
@@ -45,11 +46,12 @@ class Engine:
         plans: bool = True,
         hold: bool = False,
         watcher: Watcher | None = None,
+        most_held: int = MOST_HELD,
     ) -> None:
         self.program = program
         self.accounts = Accounts()
         self._scene = scene = Scene(watcher, program.asks_for_ancestors)
-        self._activities = Activities(program.activities, scene, self.accounts, most_machines, hold)
+        self._activities = Activities(program.activities, scene, self.accounts, most_machines, hold, most_held)
         self._operations = Operations(
             program.operations, scene, self.accounts, most_machines, self._activities, plans and watcher is None
         )

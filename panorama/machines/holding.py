@@ -28,9 +28,9 @@ class _Held:
 class Holding:
     """`overflowed` counts the lines that were written early because of the limit."""
 
-    def __init__(self, most: int = MOST_HELD) -> None:
+    def __init__(self, most: int) -> None:
         self.overflowed = 0
-        self._most = most
+        self.most = most
         self._held: dict[int, _Held] = {}  # by the line's id, in the order in which they came
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ class Holding:
     def hold(self, line: Line, machines: int) -> list[Line]:
         """So many machines have taken the line. What comes back is to be written now."""
         self._held[id(line)] = _Held(line, machines)
-        if len(self._held) <= self._most:
+        if len(self._held) <= self.most:
             return []
         self.overflowed += 1
         return [self._held.pop(next(iter(self._held))).line]
