@@ -32,6 +32,7 @@ class Operations(Runner):
         self.takers: list[Machine] = []
         self.in_line = False
         self._routes = layer.routes
+        self._heard = {way.removeprefix("child.").removeprefix("eager.") for way in layer.routes}
         self._accounts = accounts
         self._activities = activities
         self._planning = plans
@@ -40,6 +41,8 @@ class Operations(Runner):
     def feed(self, event: Event) -> None:
         self.takers.clear()
         self.in_line = False
+        if len(event.triggers) == 1 and event.triggers[0] not in self._heard:
+            return
         plan = self._plan(event) if self._planning else None
         if plan is None:
             for way in _ways(event):
