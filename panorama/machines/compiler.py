@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..vocabulary import FIELDS, LIFE, SESSION_TRIGGERS, TRIGGERS
 from .gathering import Gathering
 from .model import Behavior, BehaviorSet, Template, Transition, default_object
 from .predicates import Predicate, predicate
-from .starters import Starters
+from .starters import Key, Starters, keys_of
 from .unnoticed import notices_own_changes, notices_untouched
 
 __all__ = [
@@ -66,6 +66,7 @@ class Table:
     behavior: Behavior
     states: tuple[str, ...]
     triggers: dict[str, int]
+    routes: dict[str, int]  # the same by route, see Layer
     per: str
     moves: tuple[tuple[tuple[Move, ...], ...], ...]
     timeouts: tuple[int, ...]  # ns by state, 0 for none
@@ -76,6 +77,7 @@ class Table:
     anyones: bool  # its machines are of no process: per path
     holds: bool  # what its machines take is held back until it is known what becomes of it
     sure: tuple[bool, ...]  # by state: the machine will write a line, or does when it has to go
+    filed: tuple[set[Key] | None, ...]  # by trigger: under what an event is found that may start it, see starters.py
 
 
 Listener = tuple[Table, int]  # and the number that the table has for the trigger
@@ -106,14 +108,17 @@ class Layer:
         """Those of all tables."""
         return (move for table in self.tables for state in table.moves for trigger in state for move in trigger)
 
-    def select(self, process: Process) -> Selection:
-        """The behaviors that match; asked once for each different process, so it may take its time."""
+    def matching(self, process: Process) -> tuple[Table, ...]:
+        """The behaviors that match; asked once for each different process."""
         event = Event((), 0, process, {})
+        return tuple([table for table in self.tables if all(holds(event, {}) for holds in table.match)])
+
+    def selection(self, tables: Iterable[Table]) -> Selection:
+        """Of those; asked once for each different set of them, so it may take its time."""
         numbered: dict[str, dict[int, Listener]] = {}
-        for table in self.tables:
-            if all(holds(event, {}) for holds in table.match):
-                for trigger, number in table.triggers.items():
-                    numbered.setdefault(_route(table.behavior, trigger), {})[table.number] = (table, number)
+        for table in tables:
+            for way, number in table.routes.items():
+                numbered.setdefault(way, {})[table.number] = (table, number)
         listeners = {way: tuple(found.values()) for way, found in numbered.items()}
         starting = {way: [each for each in found if each[0].moves[0][each[1]]] for way, found in listeners.items()}
         return Selection(listeners, numbered, {way: Starters(found) for way, found in starting.items() if found})
@@ -191,7 +196,7 @@ def _layer(behaviors: tuple[Behavior, ...], first: int, sources: dict[str, tuple
     ordered = sorted(behaviors, key=lambda behavior: behavior.name)
     tables = tuple(_table(number, behavior, sources) for number, behavior in enumerate(ordered, first))
     fields = sorted({condition.field for behavior in ordered for condition in behavior.match})
-    routes = frozenset(_route(table.behavior, trigger) for table in tables for trigger in table.triggers)
+    routes = frozenset(way for table in tables for way in table.routes)
     return Layer(tables, routes, tuple(fields))
 
 
@@ -199,13 +204,15 @@ def _table(number: int, behavior: Behavior, sources: dict[str, tuple[str, ...]])
     states = behavior.states
     triggers = behavior.triggers
     waiting = dict(behavior.timeouts)
+    moves = tuple(tuple(_moves(behavior, state, trigger, sources) for trigger in triggers) for state in states)
     return Table(
         number=number,
         behavior=behavior,
         states=states,
         triggers={trigger: index for index, trigger in enumerate(triggers)},
+        routes={_route(behavior, trigger): index for index, trigger in enumerate(triggers)},
         per=behavior.per,
-        moves=tuple(tuple(_moves(behavior, state, trigger, sources) for trigger in triggers) for state in states),
+        moves=moves,
         timeouts=tuple(waiting.get(state, 0) for state in states),
         match=tuple(predicate(condition) for condition in behavior.match),
         signature=(behavior.name, behavior.layer, behavior.severity, behavior.attack),
@@ -214,6 +221,7 @@ def _table(number: int, behavior: Behavior, sources: dict[str, tuple[str, ...]])
         anyones=behavior.per == "path",
         holds=behavior.holds,
         sure=_sure(behavior),
+        filed=tuple(keys_of(candidates) for candidates in moves[0]),
     )
 
 

@@ -100,6 +100,7 @@ class Machines:
         self._forgotten = forgotten
         self._evicting = evicting
         self._owners: dict[ProcessKey, dict[MachineKey, Machine]] = {}
+        self._at: dict[str | int | None, set[int]] = {}  # of those of nobody the tables by path
         self._order: OrderedDict[Machine, None] = OrderedDict()
         self._timers: list[_Timer] = []
         self._serial = 0
@@ -111,6 +112,10 @@ class Machines:
     def of(self, owner: ProcessKey) -> dict[MachineKey, Machine] | None:
         """The machines of one process."""
         return self._owners.get(owner)
+
+    def at(self, path: str) -> Iterable[int]:
+        """The tables that have a machine of nobody for this path."""
+        return self._at.get(path, ())
 
     def keep(self, machine: Machine, now: int) -> None:
         """The machine moved to a state that is not its first: it is alive, the latest touched, and may be waiting."""
@@ -125,6 +130,8 @@ class Machines:
             machine.alive = True
             self._owners.setdefault(machine.owner, {})[machine.key] = machine
             self._order[machine] = None
+            if machine.owner == ANYONE:
+                self._at.setdefault(machine.key[1], set()).add(machine.key[0])
         wait = machine.table.timeouts[machine.state]
         machine.timer = 0
         if wait:
@@ -155,6 +162,9 @@ class Machines:
                 del own[machine.key]
                 machine.key = (number, new)
                 own[machine.key] = machine
+                if owner == ANYONE:
+                    self._leave(number, old)
+                    self._at.setdefault(new, set()).add(number)
                 if machine.timer:
                     self._set_timer(machine)
             elif owner not in self._owners:
@@ -171,7 +181,14 @@ class Machines:
         if not own:
             del self._owners[machine.owner]
         del self._order[machine]
+        if machine.owner == ANYONE:
+            self._leave(*machine.key)
         self._forgotten(machine)
+
+    def _leave(self, number: int, path: str | int | None) -> None:
+        self._at[path].discard(number)
+        if not self._at[path]:
+            del self._at[path]
 
     def forget_process(self, owner: ProcessKey) -> None:
         """All machines of a process that ended."""

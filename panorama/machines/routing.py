@@ -19,7 +19,7 @@ from typing import Any
 from ..event import Event, Process
 from .compiler import Layer, Listener, Selection, Table
 from .lineage import Lineage, Node
-from .machine import ANYONE, Machine, MachineKey, Machines
+from .machine import Machine, MachineKey, Machines
 from .starters import Starters
 
 __all__ = ["Receiver", "Router", "Selector"]
@@ -40,6 +40,7 @@ class Selector:
         self._layer = layer
         self.key: Callable[[Process], Any] = attrgetter(*layer.match_fields) if layer.match_fields else lambda _: None
         self._known: dict[Any, Selection] = {}
+        self._made: dict[tuple[Table, ...], Selection] = {}  # many processes are matched by the same behaviors
 
     def __call__(self, process: Process) -> Selection:
         key = self.key(process)
@@ -47,8 +48,14 @@ class Selector:
         if found is None:
             if len(self._known) >= _MOST_SELECTIONS:
                 self._known.clear()
-            found = self._known[key] = self._layer.select(process)
+                self._made.clear()
+            found = self._known[key] = self._selection(self._layer.matching(process))
         return found
+
+    def _selection(self, tables: tuple[Table, ...]) -> Selection:
+        if tables not in self._made:
+            self._made[tables] = self._layer.selection(tables)
+        return self._made[tables]
 
 
 class Router:
@@ -61,7 +68,7 @@ class Router:
         self._machines = machines
         self._everybody = everybody
         self._depth = max((table.behavior.depth for table in layer.tables), default=0)
-        self._anyones = [table.number for table in layer.tables if table.anyones]
+        self._anyones = any(table.anyones for table in layer.tables)
         self._chains: dict[_Descent, Chain] = {}
 
     def receivers(self, way: str, event: Event) -> list[Receiver]:
@@ -107,9 +114,8 @@ class Router:
                     alive.append(number)
         elif own:
             alive = list(numbered)
-        if self._anyones and event.file is not None and (shared := self._machines.of(ANYONE)):
-            path = event.file.path
-            alive += [number for number in self._anyones if (number, path) in shared and number in numbered]
+        if self._anyones and event.file is not None:
+            alive += [number for number in self._machines.at(event.file.path) if number in numbered]
         if not alive:
             return beginning
         found = {listener[0].number: listener for listener in beginning}
@@ -131,11 +137,11 @@ class Router:
                     served.add(number)
                     if machine.table.moves[machine.state][listener[1]] or self._everybody:
                         found.append((*listener, process))
-        nearest = ancestry.nearest
-        for listener in ancestry.all if self._everybody else ancestry.starters.of(event):
+        chain = ancestry.chain
+        for listener in chain.all if self._everybody else chain.starters.of(event):
             number = listener[0].number
             if number not in served:
-                found.append((*listener, nearest[number]))
+                found.append((*listener, ancestry.processes[chain.nearest[number][0]]))
         return found
 
     def _ancestry(self, way: str, process: Process) -> Ancestry | None:
@@ -185,12 +191,11 @@ class Chain:
 class Ancestry:
     """A chain, and the processes in it, nearest first."""
 
-    __slots__ = ("all", "listening", "nearest", "starters")
+    __slots__ = ("chain", "listening", "processes")
 
     def __init__(self, chain: Chain, processes: list[Process]) -> None:
-        self.all, self.starters = chain.all, chain.starters
+        self.chain, self.processes = chain, processes
         self.listening = [(processes[place].key, processes[place], numbered) for place, numbered in chain.places]
-        self.nearest = {number: processes[place] for number, (place, _) in chain.nearest.items()}
 
 
 def _place(receiver: Receiver) -> int:

@@ -19,7 +19,7 @@ from .model import Condition, Test
 if TYPE_CHECKING:
     from .compiler import Listener, Move
 
-__all__ = ["Starters"]
+__all__ = ["Key", "Starters", "keys_of"]
 
 _SELDOM = ("remote", "peer", "origin")  # fields that few events have: no condition on what is not there holds
 _FILED_BY = (*_SELDOM, "file", "name", "exe", "to", "command", "suffix")  # the fields, those that tell most first
@@ -27,7 +27,7 @@ _OF_FILE = ("name", "suffix")  # follow from `file`
 _MOST_ANSWERS = 4096
 _MAGIC = frozenset("*?[")
 
-_Key = tuple[str, str, str]  # field; is, below, named or there; the value
+Key = tuple[str, str, str]  # field; is, below, named or there; the value
 
 
 class Starters:
@@ -35,10 +35,10 @@ class Starters:
 
     def __init__(self, listeners: Iterable[Listener]) -> None:
         self._always: list[Listener] = []
-        self._filed: dict[_Key, list[Listener]] = {}
+        self._filed: dict[Key, list[Listener]] = {}
         self._answers: dict[tuple[Any, ...], tuple[Listener, ...]] = {}
         for listener in listeners:
-            keys = _keys(listener[0].moves[0][listener[1]])
+            keys = listener[0].filed[listener[1]]
             for key in keys or ():
                 self._filed.setdefault(key, []).append(listener)
             if keys is None:
@@ -80,7 +80,7 @@ def _asked(name: str) -> Callable[[Event], str | None]:
     return get
 
 
-def _places(name: str, value: str) -> list[_Key]:
+def _places(name: str, value: str) -> list[Key]:
     """All keys under which something about this value may be filed."""
     if name in _SELDOM:
         return [(name, "there", "")]
@@ -95,9 +95,9 @@ def _places(name: str, value: str) -> list[_Key]:
     return found
 
 
-def _keys(moves: Iterable[Move]) -> set[_Key] | None:
+def keys_of(moves: Iterable[Move]) -> set[Key] | None:
     """Under which keys the first steps are filed; None if one of them may be about anything."""
-    found: set[_Key] = set()
+    found: set[Key] = set()
     for move in moves:
         if move.dest or move.verb or move.login:
             conditions = move.transition.conditions
@@ -109,7 +109,7 @@ def _keys(moves: Iterable[Move]) -> set[_Key] | None:
     return found
 
 
-def _filed(name: str, conditions: Iterable[Condition]) -> set[_Key] | None:
+def _filed(name: str, conditions: Iterable[Condition]) -> set[Key] | None:
     for condition in conditions:
         if condition.field == name and name in _SELDOM:
             return {(name, "there", "")}
@@ -119,7 +119,7 @@ def _filed(name: str, conditions: Iterable[Condition]) -> set[_Key] | None:
     return None
 
 
-def _key(name: str, test: Test) -> _Key | None:
+def _key(name: str, test: Test) -> Key | None:
     text = str(test.value)
     if test.how == "equal":
         return (name, "is", text)
