@@ -95,7 +95,9 @@ def test_the_line_shows_what_it_stands_for(tmp_path: Path, options: tuple[str, .
     assert ids == [(int(match[4]), int(match[5])) for match in found if match]
     assert ids == [(event["cpu"], event["sequence"]) for event in record["events"]]
     events = {
-        (each.get("cpu", 0), each["sequence"]): each["event"] for each in map(json.loads, trace) if "sequence" in each
+        (each.get("cpu", 0), each.get("sequence", 0)): each["event"]
+        for each in map(json.loads, trace)
+        if "event" in each
     }
     assert [events[cpu, sequence][-1] for cpu, sequence in ids] == ["close", "close", "unlink"]
 
