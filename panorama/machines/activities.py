@@ -45,7 +45,7 @@ class Activities(Runner):
     def __init__(
         self, layer: Layer, scene: Scene, accounts: Accounts, most_machines: int, hold: bool, most_held: int
     ) -> None:
-        super().__init__(layer, scene, Machines(most_machines, self._forgotten, self._cut_short))
+        super().__init__(layer, scene, Machines(most_machines, self.gave_up, self._cut_short))
         self.holding = Holding(most_held)
         self._hold = hold
         self._accounts = accounts
@@ -136,26 +136,19 @@ class Activities(Runner):
         own = self.machines.of(event.process.key)
         for machine in list(own.values()) if own else ():
             table = machine.table
-            execs = [table.triggers[way] for way in ("exec",) if way in table.triggers]
-            if table.per != "process" or any(table.moves[machine.state][number] for number in execs):
+            number = table.triggers.get("exec")
+            if table.per != "process" or (number is not None and table.moves[machine.state][number]):
                 continue
-            if "exit" in table.triggers and machine.last is not None and machine.process is not None:
-                ended = replace(machine.last, triggers=("exit",), time=event.time, calls={}, process=machine.process)
-                self.move(table, table.triggers["exit"], machine, machine.key, ended, None, machine.process)
+            if "exit" in table.triggers:
+                self.move_by_itself(machine, "exit", event.time)
             self.machines.forget(machine)
-
-    def _forgotten(self, machine: Machine) -> None:
-        self.gave_up(machine)
 
     def _cut_short(self, machine: Machine) -> None:
         """A machine that was sure to write a line does so now that it has to go; there might have come more."""
         if machine.table.sure[machine.state]:
             assert machine.last is not None
-            assert machine.process is not None
             machine.partial = True
-            time = max(self._scene.now, machine.last.time)
-            event = replace(machine.last, triggers=("exit",), time=time, calls={})
-            self.move(machine.table, machine.table.triggers["exit"], machine, machine.key, event, None, machine.process)
+            self.move_by_itself(machine, "exit", max(self._scene.now, machine.last.time))
 
 
 def _events(operations: list[Line]) -> list[Event]:

@@ -18,7 +18,7 @@ from .gathering import Gathering
 
 __all__ = ["ANYONE", "MOST_EVENTS", "NEVER", "NOTHING", "Machine", "MachineKey", "Machines"]
 
-MOST_EVENTS = 256  # as many events, operations and states are kept for a line, the latest
+MOST_EVENTS = 256  # as many events and states are kept for a line, the latest
 
 ANYONE: ProcessKey = (0, 0)  # the owner of machines per path
 NOTHING: Mapping[str, Any] = {}

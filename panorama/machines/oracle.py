@@ -152,7 +152,9 @@ class Oracle:
                 assert run.last is not None
                 run.partial = True
                 time = max(self._now, run.last.time)
-                self._give(run, "exit", replace(run.last, triggers=("exit",), time=time, calls={}), None, False)
+                self._give(
+                    run, "exit", replace(run.last, triggers=("exit",), time=time, calls={}, eager=False), None, False
+                )
         self._runs.clear()
         return self._written()
 
@@ -223,7 +225,7 @@ class Oracle:
             if run.behavior.layer == "activity" and not waits:
                 assert run.last is not None
                 life, self._life = self._life, None
-                ended = replace(run.last, triggers=("exit",), time=event.time, calls={}, process=run.owner)
+                ended = replace(run.last, triggers=("exit",), time=event.time, calls={}, eager=False)
                 self._give(run, "exit", ended, None, False)
                 self._life = life
                 self._runs = [each for each in self._runs if each is not run]

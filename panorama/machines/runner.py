@@ -86,11 +86,14 @@ class Runner:
 
     def run_out(self, machine: Machine, time: int) -> None:
         """The timeout of a machine."""
+        self.move_by_itself(machine, "timeout", time)
+
+    def move_by_itself(self, machine: Machine, trigger: str, time: int) -> None:
+        """A trigger that no event of the sensor's is: it has the fields of the last event that the machine took."""
         assert machine.last is not None
         assert machine.process is not None
-        number = machine.table.triggers["timeout"]
-        event = replace(machine.last, triggers=("timeout",), time=time, calls={}, eager=False)
-        self.move(machine.table, number, machine, machine.key, event, None, machine.process)
+        event = replace(machine.last, triggers=(trigger,), time=time, calls={}, eager=False)
+        self.move(machine.table, machine.table.triggers[trigger], machine, machine.key, event, None, machine.process)
 
     def move(
         self,
